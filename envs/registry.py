@@ -86,7 +86,7 @@ def register(
         if id not in members:
             members.append(id)
     gymnasium.registry.pop(id, None)  # without this Gymnasium warns on every second registration
-    gymnasium.register(id, entry_point="ludus:make", kwargs={"id": id})
+    gymnasium.register(id, entry_point="ludus:make", kwargs={"env_id": id})
 
 
 def _load_plugins() -> None:

@@ -1,0 +1,87 @@
+"""An environment as other libraries want to see it."""
+
+import random
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import gymnasium
+
+from ludus.envs.base import Info, TextEnv
+from ludus.envs.task import derive_seed
+from ludus.envs.text import Obs, TextSpace
+
+
+class Opponent(Protocol):
+    """Whatever answers for a seat; `ludus.agents.Agent` is one."""
+
+    def act(self, env: TextEnv, seat: str, rng: random.Random) -> str:
+        """The reply of `seat`, which is to act."""
+
+
+class SeatView(gymnasium.Env[str, str]):
+    """One seat of an environment, as a single-agent environment. See `seat_view`."""
+
+    def __init__(self, env: TextEnv, opponents: Mapping[str, Opponent], seat: str) -> None:
+        self.env, self.opponents, self.seat = env, dict(opponents), seat
+        self.metadata, self.render_mode, self.spec = env.metadata, env.render_mode, env.spec
+        self.observation_space = env.observation_space
+        self.action_space = TextSpace(legal=lambda: env.legal_actions(seat))
+        self._rng = random.Random()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Obs, Info]:
+        """As `TextEnv.reset`; the opponents have moved up to this seat's first turn.
+
+        Episodes that the opponents end before that are passed over.
+        """
+        super().reset(seed=seed)
+        _, info = self.env.reset(seed=seed, options=options)
+        while True:
+            self._rng = random.Random(derive_seed(self.np_random_seed, info["task_key"]))
+            obs, _, terminated, truncated, info = self._until_mine(0.0, False, False, info)
+            if not (terminated or truncated):
+                return obs, info
+            _, info = self.env.reset(options=options)
+
+    def step(self, action: str) -> tuple[Obs, float, bool, bool, Info]:
+        """As `TextEnv.step`; the reward is what this seat got until its next turn."""
+        _, reward, terminated, truncated, info = self.env.step(action, seat=self.seat)
+        return self._until_mine(reward, terminated, truncated, info)
+
+    def _until_mine(
+        self, reward: float, terminated: bool, truncated: bool, info: Info
+    ) -> tuple[Obs, float, bool, bool, Info]:
+        env = self.env
+        while not (terminated or truncated) and self.seat not in env.acting:
+            other = env.acting[0]
+            reply = self.opponents[other].act(env, other, self._rng)
+            _, _, terminated, truncated, info = env.step(reply, seat=other)
+            reward += info["rewards"][self.seat]
+        return env.observe(self.seat), reward, terminated, truncated, info
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """As the environment's."""
+        return self.env.render()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+
+def seat_view(
+    env: TextEnv, opponents: Mapping[str, Opponent], *, seat: str | None = None
+) -> SeatView:
+    """One seat of an environment against opponents that play the others.
+
+    Raises:
+        ValueError: If the seats named are not those of the environment.
+    """
+    unknown = (set(opponents) | ({seat} if seat else set())) - set(env.ROLES)
+    if unknown:
+        raise ValueError(f"unknown seat {sorted(unknown)[0]!r}, seats: {', '.join(env.ROLES)}")
+    free = [role for role in env.ROLES if role not in opponents]
+    own = seat or (free[0] if free else None)
+    if own is None or set(free) - {own} or own in opponents:
+        raise ValueError(f"need an opponent for every seat but one, got {sorted(opponents)}")
+    return SeatView(env, opponents, own)
