@@ -1,30 +1,30 @@
 """The environment protocol: a `gymnasium.Env` over text that knows seats, tasks and forks.
 
-An author writes hooks (`_setup`, `_rules`, `_observe`, `_legal`, `_acting`, `_apply`); the base
-class gives reset, step, transcripts, the policy on bad replies, limits, forks, hashes and replay.
-What other libraries want to see (PettingZoo, one seat against opponents) are functions in
-`ludus.envs.views`, not methods here.
+An author writes the hooks of `definition.py` (`_setup`, `_rules`, `_observe`, `_legal`, `_acting`,
+`_apply`); here are reset, step, transcripts, the policy on bad replies, limits and forks, and in
+`episode.py` the state they share. What other libraries want to see (PettingZoo, one seat against
+opponents) are functions in `ludus.envs.views`, not methods here.
 """
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import gymnasium
 
+from ludus.envs.definition import OnInvalid, one_of
+from ludus.envs.episode import Episode
 from ludus.envs.formats import FORMATS
-from ludus.envs.outcome import Golden, InvalidMove, Outcome, Replay, Verdict
-from ludus.envs.state import copy_value, hash_value
+from ludus.envs.outcome import InvalidMove, Outcome, Replay
 from ludus.envs.task import Task, TaskSet, derive_seed
 from ludus.envs.text import Message, Obs, TextSpace
 
 Info = dict[str, Any]
-OnInvalid = Literal["retry", "penalize", "forfeit", "noop"]
 
 _HELD = Outcome()  # a simultaneous move that waits for the others
 
 
-class TextEnv(gymnasium.Env[str, str]):
+class TextEnv(Episode):
     """A text environment with one, two or many seats.
 
     Gymnasium's contract holds for the seat to act: `step` takes its reply and returns the
@@ -50,30 +50,6 @@ class TextEnv(gymnasium.Env[str, str]):
         TypeError: If a parameter is unknown.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  # Gymnasium's own name and type
-        "render_modes": ["ansi", "transcript"],
-        "render_fps": 1,
-        "deterministic": True,
-        "fork": "state",
-        "blocking": False,
-    }
-    """`fork`: "state" copies, "replay" runs the episode again, "none" refuses. `blocking`: a step
-    waits for something outside, so rollouts give it a thread."""
-    ENV_ID: ClassVar[str] = ""
-    ROLES: ClassVar[tuple[str, ...]] = ("player_0",)
-    ZERO_SUM: ClassVar[bool] = False
-    MAX_TURNS: ClassVar[int] = 64
-    """Replies, of all seats together, after which the episode is truncated."""
-    SPLITS: ClassVar[Mapping[str, int]] = {"train": 2**31, "valid": 500, "test": 500}
-    SPLIT_BY: ClassVar[Literal["content", "seed", "none"]] = "seed"
-    """What keeps splits apart: the content of worlds, only their seeds, or nothing, because there
-    are too few worlds. The checker measures it."""
-    ON_INVALID: ClassVar[OnInvalid] = "retry"
-    MAX_INVALID: ClassVar[int] = 2
-    FORFEIT: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-    PARAMS: ClassVar[Mapping[str, Any]] = {}
-    """Names and defaults of the environment's own parameters; JSON."""
-
     def __init__(
         self,
         *,
@@ -87,11 +63,11 @@ class TextEnv(gymnasium.Env[str, str]):
         forfeit: Sequence[float] | None = None,
         **params: Any,
     ) -> None:
-        _one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
-        _one_of("split", split, self.SPLITS)
-        _one_of("format", format, FORMATS)
+        one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        one_of("split", split, self.SPLITS)
+        one_of("format", format, FORMATS)
         self.on_invalid = self.ON_INVALID if on_invalid is None else on_invalid
-        _one_of("on_invalid", self.on_invalid, ("retry", "penalize", "forfeit", "noop"))
+        one_of("on_invalid", self.on_invalid, ("retry", "penalize", "forfeit", "noop"))
         if unknown := params.keys() - self.PARAMS.keys():
             raise TypeError(
                 f"{type(self).__name__} has no parameter {sorted(unknown)[0]!r}, "
@@ -102,6 +78,8 @@ class TextEnv(gymnasium.Env[str, str]):
         self.max_invalid = self.MAX_INVALID if max_invalid is None else max_invalid
         self.penalty = penalty
         self.forfeit = tuple(self.FORFEIT if forfeit is None else forfeit)
+        if len(self.forfeit) != 2:
+            raise ValueError(f"forfeit is two rewards (own, each other's), got {self.forfeit}")
         self.params: dict[str, Any] = {**self.PARAMS, **params}
         self._config: dict[str, Any] = {
             "split": split, "format": format, "show_legal": show_legal,
@@ -117,77 +95,10 @@ class TextEnv(gymnasium.Env[str, str]):
         self._begin(Task(self.ENV_ID, split, -1, 0), 0)
         self._base_names = frozenset(self.__dict__) | {"_base_names", "_np_random_seed", "spec"}
 
-    def _begin(self, task: Task, chance_seed: int) -> None:
-        self.task = task
-        self._chance_seed = chance_seed
-        self._chance: random.Random | None = None
-        self._reseeds: list[tuple[int, int]] = []
-        self._log: list[tuple[str, str]] = []
-        self._waiting: tuple[str, ...] = ()
-        self._moves: dict[str, Any] = {}
-        self._mistakes: dict[str, int] = {}
-        self._returns = self._no_rewards.copy()
-        self._transcripts: dict[str, list[Message]] = {role: [] for role in self.ROLES}
-        self._inbox: dict[str, list[str]] = {role: [] for role in self.ROLES}
-
-    # ---- what an author writes --------------------------------------------------------------
-
-    def _setup(self, task: Task, rng: random.Random) -> None:
-        """Build the world from `{**self.PARAMS, **task.params}` and `rng`, which is seeded by
-        `task.seed`. State lives in attributes of plain Python data; any attribute set here or
-        later is state."""
-        raise NotImplementedError
-
-    def _rules(self, seat: str) -> str:
-        """The first thing a seat is told: the rules, and what only it may know. Short and fixed
-        first, private and varying last, so that prompts share their beginning."""
-        raise NotImplementedError
-
-    def _observe(self, seat: str) -> str:
-        """What a seat sees when it is to act, beyond the news (`Outcome.text`) since its last
-        turn. Empty by default."""
-        return ""
-
-    def _legal(self, seat: str) -> Sequence[str] | None:
-        """Moves a seat may make now; None where any text is a move."""
-        return None
-
-    def _acting(self) -> tuple[str, ...]:
-        """Seats to act now: one if turns alternate, several if moves are simultaneous."""
-        return self.ROLES[:1]
-
-    def _parse(self, text: str, seat: str) -> Any:
-        """The move a text means. By default one of `_legal`, in any case.
-
-        Raises:
-            InvalidMove: If it means none; the message goes to the agent.
-        """
-        legal = self._legal(seat)
-        if legal is None or text in legal:
-            return text
-        folded = text.casefold()
-        for move in legal:
-            if move.casefold() == folded:
-                return move
-        shown = text if len(text) <= 40 else text[:40] + "..."
-        raise InvalidMove(f"{shown!r} is not a legal action")
-
-    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
-        """The transition: the move of every seat that was to act, all legal."""
-        raise NotImplementedError
-
-    def _secrets(self, seat: str) -> Sequence[str]:
-        """Texts that no other seat may be shown before the end. For the checker."""
-        return ()
-
-    def _render(self) -> str:
-        """The position, for people."""
-        return self.observe(self._waiting[0] if self._waiting else self.ROLES[0])
-
     # ---- Gymnasium --------------------------------------------------------------------------
 
-    @property  # type: ignore[override]
-    def action_space(self) -> TextSpace:
+    @property
+    def action_space(self) -> TextSpace:  # type: ignore[override]
         """Texts; `sample` draws a legal action of the seat to act."""
         if self._action_space is None:
             self._action_space = TextSpace(legal=self.legal_actions)
@@ -219,35 +130,34 @@ class TextEnv(gymnasium.Env[str, str]):
     def _choose_task(self, options: Mapping[str, Any], draw: int) -> Task:
         if unknown := options.keys() - {"task", "split", "index"}:
             raise ValueError(f"reset options are task, split, index, not {sorted(unknown)[0]!r}")
-        if (task := options.get("task")) is not None:
-            if not isinstance(task, Task) or task.env_id != self.ENV_ID:
-                raise ValueError(f"options['task'] must be a Task of {self.ENV_ID}, got {task!r}")
+        task = options.get("task")
+        if isinstance(task, Task) and task.env_id == self.ENV_ID:
             return task
+        if task is not None:
+            raise ValueError(f"options['task'] must be a Task of {self.ENV_ID}, got {task!r}")
         split = options.get("split", self.split)
-        _one_of("split", split, self.SPLITS)
-        if split not in self._task_sets:
-            self._task_sets[split] = self.tasks(split, **self.params)
-        tasks = self._task_sets[split]
-        index = options.get("index", draw % len(tasks))
-        if not 0 <= index < len(tasks):
-            raise ValueError(f"split {split!r} has tasks 0 to {len(tasks) - 1}, not {index}")
+        tasks = self._task_sets.get(split)
+        if tasks is None:
+            tasks = self._task_sets[split] = self.tasks(split, **self.params)
+        size = len(tasks)
+        index: int = options.get("index", draw % size)
+        if not 0 <= index < size:
+            raise ValueError(f"split {split!r} has tasks 0 to {size - 1}, not {index}")
         return tasks[index]
 
     def start(self, task: Task, chance_seed: int) -> tuple[Obs, Info]:
         """Start an episode from exactly what decides it. `reset` and replay end up here."""
         self._begin(task, chance_seed)
         self._setup(task, random.Random(task.seed))
-        for role in self.ROLES:
-            self._inbox[role].append(f"{self._rules(role)}\n{self.format.instruction}")
+        for role, inbox in self._inbox.items():
+            inbox.append(f"{self._rules(role)}\n{self.format.instruction}")
         self._waiting = self._acting()
         for seat in self._waiting:
             self._prompt(seat)
         seat = self._waiting[0]
         return self.observe(seat), self._info(seat, "", {}, "")
 
-    def step(
-        self, action: str, *, seat: str | None = None
-    ) -> tuple[Obs, float, bool, bool, Info]:
+    def step(self, action: str, *, seat: str | None = None) -> tuple[Obs, float, bool, bool, Info]:
         """Take one seat's reply.
 
         Where moves are simultaneous, replies are held until the last seat has moved.
@@ -313,18 +223,17 @@ class TextEnv(gymnasium.Env[str, str]):
     ) -> tuple[Obs, float, bool, bool, Info]:
         for role, reward in outcome.rewards.items():
             self._returns[role] += reward
-        if outcome.text:
+        if news := outcome.text:
             for role in self.ROLES:
-                news = outcome.text if isinstance(outcome.text, str) else outcome.text.get(role)
-                if news:
-                    self._inbox[role].append(news)
+                if said := news if isinstance(news, str) else news.get(role):
+                    self._inbox[role].append(said)
         terminated = outcome.terminated
         truncated = not terminated and len(self._log) >= self.MAX_TURNS
         if terminated or truncated:
             self._waiting = ()
-            for role in self.ROLES:
-                if self._inbox[role]:
-                    self._flush(role)
+            for role, inbox in self._inbox.items():
+                if inbox:
+                    self._flush(role, inbox)
         elif problem:
             self._prompt(actor)
         elif outcome is not _HELD:
@@ -348,11 +257,11 @@ class TextEnv(gymnasium.Env[str, str]):
             inbox.append(sight)
         if self.show_legal and (legal := self._legal(seat)) is not None:
             inbox.append(f"Legal actions: {', '.join(legal)}")
-        self._flush(seat)
+        self._flush(seat, inbox)
 
-    def _flush(self, seat: str) -> None:
-        self._transcripts[seat].append(Message("user", "\n".join(self._inbox[seat])))
-        self._inbox[seat] = []
+    def _flush(self, seat: str, inbox: list[str]) -> None:
+        self._transcripts[seat].append(Message("user", "\n".join(inbox)))
+        inbox.clear()
 
     def _info(self, seat: str, actor: str, rewards: Mapping[str, float], problem: str) -> Info:
         return {
@@ -361,7 +270,7 @@ class TextEnv(gymnasium.Env[str, str]):
             "actor": actor,
             "rewards": {**self._no_rewards, **rewards},
             "legal_actions": self.legal_actions(seat) if seat else None,
-            "task_key": self.task.key,
+            "task_key": self._task_key,
             "split": self.task.split,
             "turn": len(self._log),
             "invalid": problem,
@@ -377,10 +286,11 @@ class TextEnv(gymnasium.Env[str, str]):
             "reason": outcome.reason or ("turn limit" if truncated else ""),
         }
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The position ("ansi") or all that was said ("transcript"); None without a mode."""
         if self.render_mode == "ansi":
-            return self._render()
+            seat = self._waiting[0] if self._waiting else self.ROLES[0]
+            return self._render() or str(self.observe(seat))
         if self.render_mode == "transcript":
             return "\n".join(
                 f"[{role}] {message.role}: {message.content}"
@@ -403,13 +313,16 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def observe(self, seat: str) -> Obs:
         """What a seat has been shown since it last acted. Pure."""
-        spoken = self._transcripts[seat]
-        if spoken and spoken[-1].role == "user":
-            return Obs(spoken[-1].content, (spoken[-1],))
-        if self._inbox[seat]:
-            news = Message("user", "\n".join(self._inbox[seat]))
-            return Obs(news.content, (news,))
-        return Obs()
+        if news := self._inbox[seat]:
+            told = Message("user", "\n".join(news))
+            return Obs(told.content, (told,))
+        said = self._transcripts[seat]
+        if not said or said[-1].role == "assistant":
+            return Obs()
+        if len(said) > 1 and said[-2].role != "assistant":
+            # Asked, and then told of the end before it had answered.
+            return Obs(f"{said[-2].content}\n{said[-1].content}", (said[-2], said[-1]))
+        return Obs(said[-1].content, (said[-1],))
 
     def legal_actions(self, seat: str | None = None) -> list[str] | None:
         """Exact texts a seat (by default the next to act) may reply; None if any text may do."""
@@ -450,47 +363,6 @@ class TextEnv(gymnasium.Env[str, str]):
                 break
         return {r: self.observe(r) for r in self.ROLES}, rewards, terminated, truncated, info
 
-    # ---- tasks, golden answers --------------------------------------------------------------
-
-    @classmethod
-    def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
-        """The tasks of a split, for given parameters. Tasks name only what differs from `PARAMS`,
-        so that their keys stay when an environment gains a parameter."""
-        _one_of("split", split, cls.SPLITS)
-        own = {name: value for name, value in params.items() if value != cls.PARAMS.get(name)}
-        return TaskSet(cls.ENV_ID, split, cls.SPLITS[split], own)
-
-    @classmethod
-    def worlds(cls, **params: Any) -> Sequence[tuple[float, Task]] | None:
-        """Every distinct world with its probability, where they are few: what exact solvers and
-        exploitability are computed over. None where they are many."""
-        return None
-
-    @property
-    def chance(self) -> random.Random:
-        """The stream for chance during the episode. The only randomness `_apply` may use."""
-        if self._chance is None:
-            self._chance = random.Random(self.task.seed << 64 | self._chance_seed)
-        return self._chance
-
-    def golden(self, seat: str | None = None) -> Golden | None:
-        """What a perfect agent knows now; None where the environment does not say. Pure."""
-        return None
-
-    def verify(self, answer: str, seat: str | None = None) -> Verdict:
-        """Judge an answer without sending it. Pure. By default: equals the golden answer or one
-        of its aliases, in any case.
-
-        Raises:
-            ValueError: If the environment has no golden answer.
-        """
-        golden = self.golden(seat)
-        if golden is None or golden.answer is None:
-            raise ValueError(f"{self.ENV_ID} has no golden answer to verify against")
-        accepted = {text.strip().casefold() for text in (golden.answer, *golden.aliases)}
-        passed = answer.strip().casefold() in accepted
-        return Verdict(float(passed), passed)
-
     # ---- branching --------------------------------------------------------------------------
 
     def fork(self, n: int = 1, *, reseed: int | None = None) -> list[Self]:
@@ -504,76 +376,67 @@ class TextEnv(gymnasium.Env[str, str]):
         Raises:
             ValueError: If the environment cannot be forked.
         """
-        how = self.metadata["fork"]
-        if how == "none":
+        if self.metadata["fork"] == "none":
             raise ValueError(f"{self.ENV_ID} cannot be forked")
-        twins = [self._copy() if how == "state" else self.from_replay(self.replay()) for _ in range(n)]
+        twins = [self._copy() for _ in range(n)]
         if reseed is not None:
             for i, twin in enumerate(twins):
                 twin._reseed(derive_seed("fork", reseed, i))
         return twins
 
-    def _reseed(self, seed: int) -> None:
-        self._chance = random.Random(self.task.seed << 64 | seed)
-        self._reseeds.append((len(self._log), seed))
-
     def _copy(self) -> Self:
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.get_state())
+        if self.metadata["fork"] == "state":
+            twin.__dict__.update(self.get_state())
+        else:
+            twin.set_state(self.get_state())
         return twin
 
     def get_state(self) -> dict[str, Any]:
         """The episode and all that decides how it goes on; picklable. For `set_state`."""
-        base = self._base_names
-        state = {k: v if k in base else copy_value(v) for k, v in self.__dict__.items()}
-        # Of the base class's own attributes only these are changed in place.
-        state["_log"] = self._log.copy()
-        state["_reseeds"] = self._reseeds.copy()
-        state["_moves"] = copy_value(self._moves)
-        state["_mistakes"] = self._mistakes.copy()
-        state["_returns"] = self._returns.copy()
-        state["_transcripts"] = {role: said.copy() for role, said in self._transcripts.items()}
-        state["_inbox"] = {role: news.copy() for role, news in self._inbox.items()}
-        state["_chance"] = None if self._chance is None else copy_value(self._chance)
-        state["_action_space"] = None  # it draws from the legal actions of one object
-        state["_np_random"] = None  # only its seed is used, see reset
-        return state
+        if self.metadata["fork"] != "replay":
+            return super().get_state()
+        return {
+            "replay": self.replay() if self._waiting or self._log else None,
+            "config": self._config,
+            # What decides the episodes after this one.
+            "after": {
+                "_np_random_seed": self._np_random_seed,
+                "_resets": self._resets,
+                "render_mode": self.render_mode,
+                "spec": self.spec,
+            },
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go back to what `get_state` gave. The state may be set any number of times."""
+        if self.metadata["fork"] != "replay":
+            return super().set_state(state)
         self.__dict__.clear()
-        self.__dict__.update(state)
-        self.__dict__.update(self.get_state())  # so that playing on leaves `state` as it is
+        type(self).__init__(self, **state["config"])
+        if state["replay"] is not None:
+            self._run(state["replay"])
+        self.__dict__.update(state["after"])
 
-    __getstate__ = get_state
+    def __getstate__(self) -> dict[str, Any]:
+        return self.get_state()
 
-    def replay(self) -> Replay:
-        """The episode so far as its causes."""
-        return Replay(
-            self._config, self.task, self._chance_seed, tuple(self._log), tuple(self._reseeds)
-        )
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.set_state(state)
 
     @classmethod
     def from_replay(cls, replay: Replay) -> Self:
         """Run an episode again, up to where the record ends."""
         env = cls(**replay.config)
-        env.start(replay.task, replay.chance_seed)
+        env._run(replay)
+        return env
+
+    def _run(self, replay: Replay) -> None:
+        self.start(replay.task, replay.chance_seed)
         reseeds = list(replay.reseeds)
         for at in range(len(replay.actions) + 1):
             while reseeds and reseeds[0][0] == at:
-                env._reseed(reseeds.pop(0)[1])
+                self._reseed(reseeds.pop(0)[1])
             if at < len(replay.actions):
                 seat, action = replay.actions[at]
-                env.step(action, seat=seat)
-        return env
-
-    def state_hash(self) -> str:
-        """Equal for equal positions: all that the author's hooks stored, who is to act, and moves
-        held. Not how the position came about, nor the chance to come."""
-        own = {k: v for k, v in self.__dict__.items() if k not in self._base_names}
-        return hash_value((own, self._waiting, self._moves))
-
-
-def _one_of(name: str, value: object, allowed: Any) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(map(str, allowed))}")
+                self.step(action, seat=seat)

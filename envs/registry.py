@@ -5,15 +5,18 @@ once `ludus` is imported. A package adds its environments by the entry-point gro
 each entry point names a module (or a function) whose import (or call) registers them.
 """
 
+import copy
 import difflib
 import importlib
 import importlib.metadata
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import AutoresetMode, parse_env_id
+from gymnasium.envs.registration import parse_env_id
+from gymnasium.vector import AutoresetMode
 
 from ludus.envs.base import TextEnv
 
@@ -95,9 +98,14 @@ def _load_plugins() -> None:
         return
     _plugins_loaded = True
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        loaded = entry.load()
-        if callable(loaded):
-            loaded()
+        try:
+            loaded = entry.load()
+            if callable(loaded):
+                loaded()
+        except Exception as error:  # another package's fault must not hide our environments
+            warnings.warn(
+                f"environments of plugin {entry.name!r} left out: {error!r}", stacklevel=3
+            )
 
 
 def spec(id: str) -> Spec:
@@ -108,7 +116,10 @@ def spec(id: str) -> Spec:
     """
     if ":" in id:
         module, _, id = id.partition(":")
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UnknownEnv(f"no module {error.name!r} to import {id!r} from") from error
     if id not in _SPECS:
         _load_plugins()
     if id not in _SPECS:
@@ -144,12 +155,14 @@ def make(id: str, **kwargs: Any) -> TextEnv:
     """
     found = spec(id)
     env = found.load()(**{**found.kwargs, **kwargs})
-    env.spec = gymnasium.spec(found.id)
+    env.spec = copy.deepcopy(gymnasium.spec(found.id))  # Gymnasium hands out its own record
     env.spec.kwargs.update(kwargs)
     return env
 
 
-def make_vec(id: str, num_envs: int, *, mode: str = "sync", **kwargs: Any) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+def make_vec(
+    id: str, num_envs: int, *, mode: str = "sync", **kwargs: Any
+) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
     """A Gymnasium vector environment whose observations are the texts that were sent.
 
     Episodes that end wait for `reset(options={"reset_mask": ...})`, so that no last observation is

@@ -3,7 +3,9 @@
 import copy
 import enum
 import random
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -44,12 +46,15 @@ def copy_value(value: Any) -> Any:
 def _canonical(value: Any) -> str:
     """One text for equal values, whatever the order of a set or dict or the hash seed."""
     match value:
-        case str() | int() | float() | bool() | None | bytes() | range():
+        case enum.Enum():
+            return f"{type(value).__qualname__}.{value.name}"
+        case str() | int() | float() | bool() | None | bytes() | bytearray() | range() | complex():
             return repr(value)
-        case list() | tuple():
+        case list() | tuple() | deque():
             return f"({','.join(map(_canonical, value))})"
         case Mapping():
-            return f"{{{','.join(sorted(f'{_canonical(k)}:{_canonical(v)}' for k, v in value.items()))}}}"
+            items = sorted(f"{_canonical(k)}:{_canonical(v)}" for k, v in value.items())
+            return f"{{{','.join(items)}}}"
         case set() | frozenset():
             return f"<{','.join(sorted(map(_canonical, value)))}>"
         case np.ndarray():
@@ -58,6 +63,11 @@ def _canonical(value: Any) -> str:
             return repr(value.item())
         case random.Random() | np.random.Generator():
             return ""  # two states that differ only in chance yet to come are the same position
+        case type():
+            return value.__qualname__
+        case _ if is_dataclass(value):
+            own = {field.name: getattr(value, field.name) for field in fields(value)}
+            return f"{type(value).__qualname__}{_canonical(own)}"
         case _:
             return f"{type(value).__qualname__}{_canonical(vars(value))}"
 

@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any, overload
 
@@ -36,7 +35,7 @@ class Task:
         """The task at a place of a split. Its seed hashes the place, so splits never share one."""
         return cls(env_id, split, index, derive_seed(env_id, split, index), params)
 
-    @cached_property
+    @property
     def key(self) -> str:
         """Content hash, 16 hex digits: equal for equal worlds, whatever split names them."""
         text = json.dumps(dict(self.params), sort_keys=True) if self.params else ""

@@ -77,16 +77,20 @@ class TextSpace(Text):
         return isinstance(x, str) and self.min_length <= len(x) <= self.max_length
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A legal text where the legal ones are known, else random letters."""
+        """A legal text where the legal ones are known, else a few random letters."""
         legal = self.legal() if self.legal is not None and mask is None else None
         if legal:
             return legal[int(self.np_random.integers(len(legal)))]
+        if mask is None and probability is None:
+            # Gymnasium would draw any length up to the maximum: 32,000 letters on average.
+            length = self.np_random.integers(self.min_length, max(self.min_length, 32) + 1)
+            mask = (min(int(length), self.max_length), None)
         return str(super().sample(mask, probability))
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, TextSpace)
-            and (self.min_length, self.max_length) == (other.min_length, other.max_length)
+        return isinstance(other, TextSpace) and (self.min_length, self.max_length) == (
+            other.min_length,
+            other.max_length,
         )
 
     __hash__ = None  # type: ignore[assignment]  # as every Gymnasium space: equal by value

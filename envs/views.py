@@ -2,13 +2,20 @@
 
 import random
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium
 
 from ludus.envs.base import Info, TextEnv
 from ludus.envs.task import derive_seed
 from ludus.envs.text import Obs, TextSpace
+
+if TYPE_CHECKING:
+    from ludus.envs.pettingzoo import to_aec, to_parallel
+
+__all__ = ["Opponent", "SeatView", "seat_view", "to_aec", "to_parallel"]
+
+_PATIENCE = 1000  # episodes
 
 
 class Opponent(Protocol):
@@ -27,6 +34,7 @@ class SeatView(gymnasium.Env[str, str]):
         self.observation_space = env.observation_space
         self.action_space = TextSpace(legal=lambda: env.legal_actions(seat))
         self._rng = random.Random()
+        self._resets = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -36,13 +44,17 @@ class SeatView(gymnasium.Env[str, str]):
         Episodes that the opponents end before that are passed over.
         """
         super().reset(seed=seed)
-        _, info = self.env.reset(seed=seed, options=options)
-        while True:
-            self._rng = random.Random(derive_seed(self.np_random_seed, info["task_key"]))
+        if seed is not None:
+            self._resets = 0
+        for _ in range(_PATIENCE):
+            _, info = self.env.reset(seed=seed, options=options)
+            self._rng = random.Random(derive_seed("opponents", self.np_random_seed, self._resets))
+            self._resets += 1
             obs, _, terminated, truncated, info = self._until_mine(0.0, False, False, info)
             if not (terminated or truncated):
                 return obs, info
-            _, info = self.env.reset(options=options)
+            seed = None
+        raise RuntimeError(f"{_PATIENCE} episodes in a row ended before {self.seat} could act")
 
     def step(self, action: str) -> tuple[Obs, float, bool, bool, Info]:
         """As `TextEnv.step`; the reward is what this seat got until its next turn."""
@@ -60,7 +72,7 @@ class SeatView(gymnasium.Env[str, str]):
             reward += info["rewards"][self.seat]
         return env.observe(self.seat), reward, terminated, truncated, info
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """As the environment's."""
         return self.env.render()
 
@@ -85,3 +97,11 @@ def seat_view(
     if own is None or set(free) - {own} or own in opponents:
         raise ValueError(f"need an opponent for every seat but one, got {sorted(opponents)}")
     return SeatView(env, opponents, own)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("to_aec", "to_parallel"):  # PettingZoo is an optional extra
+        from ludus.envs import pettingzoo
+
+        return getattr(pettingzoo, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -61,4 +61,6 @@ class GuessNumber(TextEnv):
     def golden(self, seat: str | None = None) -> Golden:
         """The number. It cannot be secret: numbers also stand in the rules."""
         number = str(self._number)
-        return Golden(action=self.format.write(number), answer=number, plan=(self.format.write(number),))
+        return Golden(
+            action=self.format.write(number), answer=number, plan=(self.format.write(number),)
+        )

@@ -17,7 +17,12 @@ CARDS = "JQK"
 DEALS = tuple(a + b for a in CARDS for b in CARDS if a != b)
 
 # history of moves (c: check or fold, b: bet or call) -> what may be said, in betting order
-_MOVES = {"": ("check", "bet"), "c": ("check", "bet"), "b": ("fold", "call"), "cb": ("fold", "call")}
+_MOVES = {
+    "": ("check", "bet"),
+    "c": ("check", "bet"),
+    "b": ("fold", "call"),
+    "cb": ("fold", "call"),
+}
 # history -> chips that change hands, and whether a showdown decides who gets them
 _STAKES = {"cc": (1, True), "bc": (1, False), "bb": (2, True), "cbc": (1, False), "cbb": (2, True)}
 
@@ -87,7 +92,9 @@ class KuhnPoker(TextEnv):
     def _render(self) -> str:
         pot = 2 + self._history.count("b")
         said = " ".join({"c": "check/fold", "b": "bet/call"}[m] for m in self._history) or "-"
-        return f"player_0 [{self._cards[0]}]   pot {pot}   player_1 [{self._cards[1]}]   moves: {said}"
+        return (
+            f"player_0 [{self._cards[0]}]   pot {pot}   player_1 [{self._cards[1]}]   moves: {said}"
+        )
 
     @classmethod
     def worlds(cls, **params: Any) -> Sequence[tuple[float, Task]]:

@@ -36,7 +36,10 @@ class TicTacToe(TextEnv):
         )
 
     def _observe(self, seat: str) -> str:
-        cells = [square if mark == "." else mark for square, mark in zip("123456789", self._board, strict=True)]
+        cells = [
+            square if mark == "." else mark
+            for square, mark in zip("123456789", self._board, strict=True)
+        ]
         return "\n".join(" ".join(cells[row : row + 3]) for row in (0, 3, 6))
 
     def _acting(self) -> tuple[str, ...]:
@@ -52,7 +55,12 @@ class TicTacToe(TextEnv):
         self._board = self._board[:square] + mark + self._board[square + 1 :]
         news = {other: f"{seat} marks {move}."}
         if any(all(self._board[i] == mark for i in line) for line in LINES):
-            return Outcome({seat: 1.0, other: -1.0}, terminated=True, text=news, reason=f"{mark} has three in a row")
+            return Outcome(
+                {seat: 1.0, other: -1.0},
+                terminated=True,
+                text=news,
+                reason=f"{mark} has three in a row",
+            )
         if "." not in self._board:
             return Outcome(terminated=True, text=news, reason="the board is full")
         return Outcome(text=news)
