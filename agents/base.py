@@ -7,7 +7,7 @@ Opponents are data. A spec names an agent, with an argument after a colon: "rand
 import difflib
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ludus.envs.base import TextEnv
 
@@ -25,7 +25,58 @@ class Agent(Protocol):
         """The reply of `seat`, which is to act. Leaves `env` as it is."""
 
 
-AGENTS: dict[str, Callable[[str], Agent]] = {}
+@runtime_checkable
+class Prepares(Protocol):
+    """An agent that cannot play every environment, or that has work to do before it plays."""
+
+    def prepare(self, env: TextEnv) -> None:
+        """Do that work now. Leaves `env` as it is, and may be called any number of times.
+
+        Raises:
+            ValueError: If the agent cannot play the environment; one line that names others.
+        """
+
+
+def _random(argument: str) -> Agent:
+    from ludus.agents.scripted import RandomAgent
+
+    return _without_argument("random", argument, RandomAgent)
+
+
+def _minimax(argument: str) -> Agent:
+    from ludus.agents.scripted import MinimaxAgent
+
+    return _without_argument("minimax", argument, MinimaxAgent)
+
+
+def _nash(argument: str) -> Agent:
+    from ludus.agents.scripted import NashAgent
+
+    if not argument:
+        return NashAgent()
+    if not argument.isdecimal():
+        raise ValueError(f"nash takes a number of iterations, as in nash:5000, not {argument!r}")
+    return NashAgent(int(argument))
+
+
+def _human(argument: str) -> Agent:
+    from ludus.agents.human import HumanAgent
+
+    return _without_argument("human", argument, HumanAgent)
+
+
+def _without_argument(name: str, argument: str, build: Callable[[], Agent]) -> Agent:
+    if argument:
+        raise ValueError(f"{name} takes no argument, got {argument!r}")
+    return build()
+
+
+AGENTS: dict[str, Callable[[str], Agent]] = {
+    "random": _random,
+    "minimax": _minimax,
+    "nash": _nash,
+    "human": _human,
+}
 """Name in a spec -> builder, given what follows the colon ("" if nothing does)."""
 
 
