@@ -62,7 +62,8 @@ class TrainConfig:
     """How token losses are averaged: token-mean, seq-mean-token-sum, seq-mean-token-mean,
     seq-mean-token-sum-norm."""
     norm: float = 8.0
-    """The constant that "seq-mean-token-sum-norm" divides by."""
+    """The constant C of "seq-mean-token-sum-norm", which divides the sum over a step's tokens by C
+    times the number of trajectories: SPIRAL's, with C the longest reply."""
     epochs: int = 1
     """Optimizer steps on each rollout."""
     bin_tokens: int = 1024

@@ -1,6 +1,5 @@
 """Evaluation: how far a policy is from unbeatable, and how it does against opponents."""
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
@@ -11,8 +10,9 @@ from scipy.stats import t as student_t
 from ludus.agents.base import make_agent
 from ludus.agents.policy import ModelAgent
 from ludus.agents.solvers.best_response import best_response, evaluate as expected_returns
-from ludus.agents.solvers.game_tree import GameTree
+from ludus.agents.solvers.game_tree import GameTree, Infoset
 from ludus.envs import registry
+from ludus.envs.base import TextEnv
 from ludus.envs.task import derive_seed
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.trajectory import Stop, usable
@@ -40,15 +40,17 @@ class Exploitability:
         return asdict(self)
 
 
-def exploitability(agent: ModelAgent, tree: GameTree) -> tuple[Exploitability, dict[str, Any]]:
+def exploitability(
+    agent: ModelAgent, tree: GameTree
+) -> tuple[Exploitability, dict[str, dict[str, float]]]:
     """Query the policy once at every information set, and solve for best responses.
 
     Returns:
         The result, and the policy as {information set: {action: probability}}.
     """
-    infosets = list(tree.infosets.values())
-    asked = agent.action_probs([(infoset.environment(), infoset.seat) for infoset in infosets])
-    policy = {i.key: choice.probs for i, choice in zip(infosets, asked, strict=True)}
+    places = [(infoset.env(), infoset.seat) for infoset in tree.infosets]
+    asked = agent.action_probs(places)
+    policy = {i.key: choice.probs for i, choice in zip(tree.infosets, asked, strict=True)}
     on_policy = expected_returns(tree, policy)
     best = {seat: best_response(tree, policy, seat)[0] for seat in tree.seats}
     gains = [best[seat] - on_policy[seat] for seat in tree.seats]
@@ -57,14 +59,20 @@ def exploitability(agent: ModelAgent, tree: GameTree) -> tuple[Exploitability, d
         nash_conv=sum(gains),
         value=on_policy[tree.seats[0]],
         best_responses=best,
-        information_sets=len(infosets),
+        information_sets=len(places),
         min_legal_mass=min(choice.legal_mass for choice in asked),
     )
     table = {
-        i.name: dict(zip(i.actions, choice.probs, strict=True))
-        for i, choice in zip(infosets, asked, strict=True)
+        _name(env, infoset): dict(zip(infoset.moves, choice.probs, strict=True))
+        for infoset, (env, _), choice in zip(tree.infosets, places, asked, strict=True)
     }
     return result, table
+
+
+def _name(env: TextEnv, infoset: Infoset) -> str:
+    """An information set in a line: who acts, what only that seat knows, and the moves so far."""
+    moves = [action for _, action in env.replay().actions]
+    return " ".join((infoset.seat, *env._secrets(infoset.seat), " ".join(moves) or "-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,32 +199,3 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     centre = rate + z * z / (2 * n)
     half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))
-
-
-def random_transcripts(env_id: str, episodes: int, seed: int, **kwargs: Any) -> list[list[Any]]:
-    """Conversations of random legal play, one a seat and episode: what a warm start imitates and
-    a small tokenizer is trained on.
-
-    Returns:
-        Lists of messages, in the order they were said.
-
-    Raises:
-        ValueError: If the environment does not list legal actions.
-    """
-    env = registry.make(env_id, **kwargs)
-    conversations = []
-    for number in range(episodes):
-        rng = random.Random(derive_seed(seed, "legal play", number))
-        env.reset(seed=derive_seed(seed, number))
-        while env.acting:
-            legal = env.legal_actions()
-            if not legal:
-                raise ValueError(f"{env_id} does not list legal actions: nothing to imitate")
-            env.step(rng.choice(legal))
-        for role in env.ROLES:
-            said = list(env.transcript(role))
-            while said and said[-1].role != "assistant":
-                said.pop()
-            if said:
-                conversations.append(said)
-    return conversations
