@@ -38,7 +38,7 @@ def _seat_info(env: TextEnv, seat: str, info: Info) -> Info:
 
 
 class AECView(AECEnv[str, Obs, str]):  # type: ignore[misc]
-    """One seat acts at a time. Simultaneous moves are asked for one by one, unseen by the others."""
+    """One seat acts at a time. Simultaneous moves are asked for in turn, unseen by the others."""
 
     def __init__(self, env: TextEnv) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from ludus.envs.check.determinism import global_rng, no_leaks, repeatable
 from ludus.envs.check.hostile import hostile_replies
 from ludus.envs.check.knowledge import golden_answers, hidden_information, pure_observation
 from ludus.envs.check.outside import no_network, throughput
-from ludus.envs.check.report import CheckFailed, Item, Report
+from ludus.envs.check.report import CheckFailed, Item, Report, Status
 from ludus.envs.check.subject import Broken, Skipped, Subject
 
 __all__ = ["ITEMS", "CheckFailed", "Item", "Report", "check_env"]
@@ -90,7 +90,8 @@ def _subject(env: str | type[TextEnv] | TextEnv, episodes: int, seed: int) -> Su
 
 def _run(number: int, subject: Subject) -> Item:
     name, check = ITEMS[number]
-    status, detail, figures = "passed", "", dict[str, float]()
+    status: Status = "passed"
+    detail, figures = "", dict[str, float]()
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():

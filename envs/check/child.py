@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from ludus.envs.check.subject import Broken, Subject, episode
 

@@ -108,13 +108,13 @@ def global_rng(subject: Subject) -> str:
         # Seeds that no environment uses: a reseed to the very state we left would go unseen.
         random.seed("ludus check")
         np.random.seed(918273645)
-        before = random.getstate(), plain(dict(enumerate(np.random.get_state())))
+        before = random.getstate(), repr(np.random.get_state(legacy=False))
         env = subject.make()
         for seed in subject.seeds(min(5, subject.episodes)):
             episode(env, seed)
         if random.getstate() != before[0]:
             broken("Python's global random state was changed by make, reset or step")
-        if plain(dict(enumerate(np.random.get_state()))) != before[1]:
+        if repr(np.random.get_state(legacy=False)) != before[1]:
             broken("numpy.random's global state was changed by make, reset or step")
     finally:
         random.setstate(python)

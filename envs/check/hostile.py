@@ -62,6 +62,8 @@ def _say(env: TextEnv, name: str, text: str) -> bool:
     seat, before, turn = env.acting[0], env.state_hash(), len(env.replay().actions)
     legal = env.legal_actions(seat)
     move = env.format.read(text)
+    chances = env.max_invalid - env._mistakes.get(seat, 0)
+    patient = env.on_invalid == "noop" or (env.on_invalid != "forfeit" and chances > 0)
     try:
         *_, terminated, truncated, info = env.step(text, seat=seat)
         env.observe(seat).encode("utf-8", "surrogatepass")
@@ -74,7 +76,6 @@ def _say(env: TextEnv, name: str, text: str) -> bool:
         return False
     if truncated and turn + 1 < env.MAX_TURNS:
         broken(f"{name}: truncated the episode after {turn + 1} turns of {env.MAX_TURNS}")
-    patient = env.on_invalid == "noop" or (env.on_invalid != "forfeit" and env.max_invalid > 0)
     if patient and terminated:
         broken(f"{name}: ended the episode, but the policy is {env.on_invalid!r}")
     if patient and not truncated and (env.state_hash() != before or seat not in env.acting):
@@ -135,9 +136,8 @@ def _check_policy(subject: Subject, format: str, policy: str, text: str) -> None
             return  # valid at this position
         last = mistake == limit
         if terminated != last and not truncated:
-            broken(
-                f"policy {policy!r}: mistake {mistake + 1} {'did not end' if last else 'ended'} it"
-            )
+            did = "did not end" if last else "ended"
+            broken(f"policy {policy!r}: mistake {mistake + 1} {did} the episode")
         if terminated:
             own, other = env.forfeit
             expected = {role: own if role == seat else other for role in env.ROLES}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ludus.envs.base import TextEnv
+from ludus.envs.base import Info, TextEnv
 from ludus.envs.check.subject import (
     Skipped,
     Subject,
@@ -110,7 +110,7 @@ def _check_secret(env: TextEnv, answer: str) -> None:
 
 def _check_plan(env: TextEnv, seat: str, plan: tuple[str, ...], *, ends: bool) -> None:
     twin = env.from_replay(env.replay())
-    info = {}
+    info: Info = {}
     for turn, action in enumerate(plan):
         actor = seat if turn == 0 else (twin.acting or ("",))[0]
         if not actor:

@@ -117,17 +117,13 @@ def fingerprint(env: TextEnv) -> str:
 
 def record(env: TextEnv, obs: str, info: Info) -> list[str]:
     """All that a turn shows."""
-    return [
-        str(obs),
-        *(str(env.observe(role)) for role in env.ROLES),
-        plain(info),
-        env.state_hash(),
-    ]
+    views = [str(env.observe(role)) for role in env.ROLES]
+    return [str(obs), *views, plain(info), env.state_hash()]
 
 
 def play(env: TextEnv, rng: random.Random) -> list[list[str]]:
     """Play the open episode to its end by chance; what every turn showed."""
-    trace = []
+    trace: list[list[str]] = []
     for _ in range(env.MAX_TURNS + 1):
         if not env.acting:
             return trace
