@@ -38,11 +38,14 @@ class Episode(Definition):
     def chance(self) -> random.Random:
         """The stream for chance during the episode. The only randomness `_apply` may use."""
         if self._chance is None:
-            self._chance = random.Random(self.task.seed << 64 | self._chance_seed)
+            self._chance = self._stream(self._chance_seed)
         return self._chance
 
+    def _stream(self, seed: int) -> random.Random:
+        return random.Random(self.task.seed << 64 | seed)
+
     def _reseed(self, seed: int) -> None:
-        self._chance = random.Random(self.task.seed << 64 | seed)
+        self._chance = self._stream(seed)
         self._reseeds.append((len(self._log), seed))
 
     def get_state(self) -> dict[str, Any]:

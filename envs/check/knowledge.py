@@ -20,7 +20,7 @@ def pure_observation(subject: Subject) -> str:
     TextArena's `get_observation` empties its buffer, which forbids logs and forks; environments
     that rewrite their history break the token sequences trainers keep (verl #3720, prime-rl #1334).
     """
-    env, turns = subject.make(), 0
+    env, turns = subject.make(render_mode="ansi"), 0
     for seed in subject.seeds(min(10, subject.episodes)):
         env.reset(seed=seed)
         rng = subject.rng("observe", seed)

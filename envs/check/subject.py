@@ -111,8 +111,11 @@ def shown(env: TextEnv) -> list[list[str]]:
 def fingerprint(env: TextEnv) -> str:
     """Changes when anything about the episode does, chance to come included."""
     views = [str(env.observe(role)) for role in env.ROLES]
-    chance = hash_value(env.chance.getstate())
-    return hash_value((env.state_hash(), shown(env), views, env.acting, env.returns, chance))
+    # Not env.chance, which would make the stream: forks are also tested where there is none yet.
+    chance = env._stream(env._chance_seed) if env._chance is None else env._chance
+    return hash_value(
+        (env.state_hash(), shown(env), views, env.acting, env.returns, chance.getstate())
+    )
 
 
 def record(env: TextEnv, obs: str, info: Info) -> list[str]:
