@@ -151,7 +151,7 @@ class Stream(TextEnv):
     """One seat; its state is a generator, which cannot be copied: forks run the episode again."""
 
     ENV_ID = "toys/Stream-v1"
-    metadata: ClassVar[dict[str, Any]] = {**TextEnv.metadata, "fork": "replay"}
+    metadata = {**TextEnv.metadata, "fork": "replay"}  # noqa: RUF012
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         self._cards = self._shuffled(rng)
@@ -452,10 +452,14 @@ class Tiring(Duel):
 
     EPISODES: ClassVar[list[int]] = [0]
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.EPISODES[0] = 0
+
     def _setup(self, task: Task, rng: random.Random) -> None:
         super()._setup(task, rng)
         self.EPISODES[0] += 1
-        sum(range(self.EPISODES[0] * 20))
+        sum(range(self.EPISODES[0] * 200))
 
 
 BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {

@@ -46,7 +46,7 @@ def throughput(subject: Subject) -> tuple[str, dict[str, float]]:
 
 
 def measure(subject: Subject, seconds: float = _MEASURE_S) -> dict[str, float]:
-    """Random play, resets included: steps/s, how many times slower the last quarter was than the
+    """Random play, resets included: steps/s, how many times slower the last tenth was than the
     first, fork time in microseconds, UTF-8 bytes a turn."""
     env, rng = subject.make(), subject.rng("throughput")
     env.reset(seed=subject.seed)
@@ -61,11 +61,11 @@ def measure(subject: Subject, seconds: float = _MEASURE_S) -> dict[str, float]:
             shown += len(obs.encode("utf-8", "surrogatepass"))
             steps += 1
         costs.append((time.process_time() - begun) / max(1, steps - before))
-    quarter = max(1, len(costs) // 4)
+    tenth = max(1, len(costs) // 10)
     figures = {
         "steps_per_s": steps / spent,
         "bytes_per_turn": shown / max(1, steps),
-        "slowdown": median(costs[-quarter:]) / max(1e-9, median(costs[:quarter])),
+        "slowdown": median(costs[-tenth:]) / max(1e-9, median(costs[:tenth])),
     }
     if env.metadata["fork"] != "none":
         reach(env, rng, 4)
