@@ -55,6 +55,9 @@ class Chart:
     include: Sequence[float] = ()
     """Values that the axis reaches even if no curve does."""
     write: Callable[[float], str] = number
+    """Writes a value."""
+    tick: Callable[[float], str] = short
+    """Writes a value at the axis."""
     wide: bool = False
     logarithmic: bool = False
     """Drawn on a logarithmic axis, if all values are above zero. The page can switch."""
@@ -156,7 +159,7 @@ def _scales(chart: Chart) -> dict[str, _Scale]:
 def _vertical(chart: Chart, scale: _Scale, name: str, *, hidden: bool) -> Markup:
     """Grid lines, their values, and the reference lines."""
     marks = [
-        el("span", el("b", short(tick)), class_="tick", style=f"top:{scale.share(tick)}%")
+        el("span", el("b", chart.tick(tick)), class_="tick", style=f"top:{scale.share(tick)}%")
         for tick in scale.ticks()
     ]
     for label, y in chart.references:
@@ -192,7 +195,7 @@ def _legend(chart: Chart) -> Markup:
                 el("i", class_=f"swatch {series.colour}", aria_hidden="true"),
                 el("span", series.name),
                 " ",
-                el("output", chart.write(finite[-1]) if finite else "no value"),
+                el("b", chart.write(finite[-1]) if finite else "no value", class_="value"),
                 el("small", f" {gaps} not finite") if gaps else None,
             )
         )

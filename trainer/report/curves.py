@@ -14,8 +14,8 @@ def axes(run: RunFiles) -> list[Axis]:
     """Steps, and episodes and training time where every line has them."""
     found = []
     for key in _TOLD:
-        values = [float(row[key]) for row in run.metrics if key in row]
-        if len(values) < len(run.metrics) or not max(values) > min(values):
+        values = run.values(key)
+        if len(values) < len(run.metrics) or len(set(values)) < 2:
             continue
         divisor, label = 1.0, {"step": "steps", "episodes": "games played"}.get(key, "")
         if key == "time_s":
@@ -87,6 +87,7 @@ def main_charts(curves: Curves) -> list[Chart]:
             curves.per_seat("eval/win_rate/"),
             include=(0.0, 1.0),
             write=percent,
+            tick=_percent_tick,
             wide=not value,
         ),
         Chart(
@@ -107,6 +108,7 @@ def main_charts(curves: Curves) -> list[Chart]:
             curves.series("rollout/invalid_rate", "invalid"),
             include=(0.0, 0.01),
             write=percent,
+            tick=_percent_tick,
         ),
         Chart(
             "Sampling speed",
@@ -129,6 +131,10 @@ def main_charts(curves: Curves) -> list[Chart]:
         ),
     ]
     return [chart for chart in candidates if chart.series]
+
+
+def _percent_tick(value: float) -> str:
+    return f"{short(float(f'{100 * value:.6g}'))} %"
 
 
 def _tolerance(run: RunFiles) -> Sequence[tuple[str, float]]:

@@ -9,8 +9,8 @@
     area: figure.querySelector(".area"),
     paths: all("path", figure),
     dots: all(".dot", figure),
-    values: all(".legend output", figure),
-    last: all(".legend output", figure).map((output) => output.textContent),
+    values: all(".legend .value", figure),
+    last: all(".legend .value", figure).map((output) => output.textContent),
     ...JSON.parse(figure.querySelector("script").textContent),
   }));
   if (charts.length === 0) { root.dataset.ready = "yes"; return; }

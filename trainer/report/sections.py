@@ -35,10 +35,11 @@ def seat_chip(run: RunFiles, seat: str) -> Markup:
 
 def header(run: RunFiles) -> Markup:
     """Name, state and headline figures."""
-    steps, planned = run.last("step"), run.config.get("steps")
-    done = bool(run.result)
+    steps, planned = run.result.get("steps", run.last("step")), run.config.get("steps")
+    short_of = steps is not None and planned is not None and steps < planned
+    done = bool(run.result) and not short_of
     state = "finished" if done else "not finished"
-    if not done and steps is not None and planned:
+    if short_of:
         state += f": step {steps:,.0f} of {planned:,}"
     model = run.config.get("model")
     told = [run.env, f"model {model}" if model else "", f"seed {run.config['seed']}"
@@ -176,8 +177,8 @@ def opponents(run: RunFiles) -> Markup | None:
     rows: Sequence[Mapping[str, Any]] = run.result.get("opponents") or ()
     if not rows:
         return None
-    names = ("Opponent", "Policy plays", "Games", "Mean return", "Won", "0 to 100 %", "Drawn", "Invalid",
-             "Turns")  # fmt: skip
+    names = ("Opponent", "Policy plays", "Games", "Mean return", "Won", "0 to 100 %", "Drawn",
+             "Invalid", "Turns")  # fmt: skip
     body = [
         el(
             "tr",
@@ -208,7 +209,7 @@ def opponents(run: RunFiles) -> Markup | None:
         )
         for row in rows
     ]
-    head = el("tr", *(el("th", n, scope="col") if n else el("td") for n in names))
+    head = el("tr", *(el("th", n, scope="col") for n in names))
     return section(
         "Against opponents",
         "Played after training, every seat on its own. Intervals hold 95 %: Student's t for the "
