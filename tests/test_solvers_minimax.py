@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 import ludus
-from ludus.agents.solvers import Minimax
+from ludus.agents.solvers import Minimax, infoset_key
 from ludus.envs import Outcome, Task, TextEnv
 from ludus.envs.games.tictactoe import LINES, TicTacToe
 
@@ -164,6 +164,15 @@ class Peek(Piles):
         return [(0.5, Task(cls.ENV_ID, "worlds", i, i, params)) for i in range(2)]
 
 
+class Secret(Piles):
+    """Too many worlds to list, and something in them is secret."""
+
+    ENV_ID = "test/Secret-v1"
+
+    def _secrets(self, seat: str) -> Sequence[str]:
+        return ("my number is 7",) if seat == "b" else ()
+
+
 class Both(Piles):
     ENV_ID = "test/Both-v1"
 
@@ -175,6 +184,7 @@ class Both(Piles):
     ("env", "words"),
     [
         (ludus.make("ludus/KuhnPoker-v1"), "perfect information, ludus/KuhnPoker-v1 hides some"),
+        (Secret(), "perfect information, test/Secret-v1 hides some"),
         (Peek(), "perfect information, test/Peek-v1 hides some"),
         (ludus.make("ludus/GuessNumber-v1"), "two seats, ludus/GuessNumber-v1 is none"),
         (Both(), "cannot play simultaneous moves, test/Both-v1 has them"),
@@ -187,6 +197,15 @@ def test_what_minimax_cannot_play(env: TextEnv, words: str) -> None:
     env.reset(seed=0)
     with pytest.raises(ValueError, match=words):
         Minimax(env).best_moves(env)
+
+
+def test_an_episode_with_chance_has_no_key() -> None:
+    env = Thrown()
+    env.reset(seed=0)
+    assert infoset_key(env, "a")[0] == "a"
+    env.step("1")
+    with pytest.raises(ValueError, match="test/Thrown-v1 uses chance during the episode"):
+        infoset_key(env, env.acting[0])
 
 
 def test_a_game_that_is_too_large() -> None:
