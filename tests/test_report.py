@@ -107,7 +107,8 @@ def result(**more: Any) -> dict[str, Any]:
         for seat, mean in (("player_0", -0.07), ("player_1", 0.05))
     ]  # fmt: skip
     return {
-        "env": "ludus/KuhnPoker-v1", "steps": 400, "episodes": 819_200, "time_s": 272.0,
+        "env": "ludus/KuhnPoker-v1", "step": 400, "steps": 400, "episodes": 819_200,
+        "time_s": 272.0,
         "exploitability": {"before": 0.451, "after": 0.0385, "best": 0.0381}, "value": -0.056,
         "policy": policy(), "opponents": seats, **more,
     }  # fmt: skip
@@ -310,7 +311,7 @@ def test_opens_in_a_browser(run: Path, profile: Path) -> None:
     for title in TITLES:
         assert f"<h3>{title}</h3>" in page
     assert re.search(r"player_0 −0\.\d+ player_1 0\.\d+", seen)  # the legend of the returns
-    assert "Game 1 player_0 +2.00 player_1 −2.00 player_0 wins 2 at showdown" in seen
+    assert "Game 1 player_0 +2 player_1 −2 player_0 wins 2 at showdown" in seen
     assert '<q class="reply">bet</q>' in page
     assert "<img" not in page
 

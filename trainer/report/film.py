@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import exp, isfinite
 from typing import Any
 
-from ludus.trainer.report.figures import number, percent, signed
+from ludus.trainer.report.figures import number, percent, short
 from ludus.trainer.report.html import Markup, el, join
 from ludus.trainer.report.run_files import RunFiles
 from ludus.trainer.report.sections import seat_chip
@@ -32,7 +32,7 @@ def game(run: RunFiles, record: Mapping[str, Any], number_: int, *, is_open: boo
     summary = el(
         "summary",
         el("b", f"Game {number_}"),
-        el("span", *(join(seat_chip(run, seat), " ", signed(ret), " ")
+        el("span", *(join(seat_chip(run, seat), " ", ("+" if ret > 0 else "") + short(ret), " ")
                      for seat, ret in returns.items()), class_="score"),
         el("span", str(record.get("reason") or "no reason given"), class_="reason"),
         el("span", end, class_=f"end {stop}") if end else None,

@@ -35,7 +35,7 @@ def seat_chip(run: RunFiles, seat: str) -> Markup:
 
 def header(run: RunFiles) -> Markup:
     """Name, state and headline figures."""
-    steps, planned = run.result.get("steps", run.last("step")), run.config.get("steps")
+    steps, planned = run.result.get("step", run.last("step")), run.config.get("steps")
     short_of = steps is not None and planned is not None and steps < planned
     done = bool(run.result) and not short_of
     state = "finished" if done else "not finished"
@@ -86,9 +86,9 @@ def _headline(run: RunFiles) -> list[Markup]:
             )
     episodes = result.get("episodes", run.last("episodes"))
     seconds = result.get("time_s", run.last("time_s"))
-    steps = result.get("steps", run.last("step"))
+    steps = result.get("step", run.last("step"))
     if episodes is not None:
-        figures.append(_figure("Games played", f"{episodes:,.0f}", f"in {number(steps)} steps"))
+        figures.append(_figure("Games played", f"{episodes:,.0f}", f"in {steps or 0:,.0f} steps"))
     if seconds is not None:
         figures.append(_figure("Training time", duration(seconds), "sampling and updates"))
     speeds = run.values("rollout/tokens_per_s")
