@@ -7,7 +7,7 @@ from typing import Any
 
 from scipy.stats import t as student_t
 
-from ludus.agents.base import make_agent
+from ludus.agents.base import Prepares, make_agent
 from ludus.agents.policy import ModelAgent
 from ludus.agents.solvers.best_response import best_response, evaluate as expected_returns
 from ludus.agents.solvers.game_tree import GameTree, Infoset
@@ -129,10 +129,13 @@ def against(
         ValueError: If the environment or the opponent is unknown, or do not fit.
     """
     kwargs = {"split": split, **(env_kwargs or {})}
-    roles = registry.make(env_id, **kwargs).ROLES
+    env = registry.make(env_id, **kwargs)
+    other = make_agent(opponent) if len(env.ROLES) > 1 else None
+    if isinstance(other, Prepares):
+        other.prepare(env)
     results = []
-    for seat in roles:
-        others = {role: make_agent(opponent) for role in roles if role != seat}
+    for seat in env.ROLES:
+        others = {role: other for role in env.ROLES if role != seat and other is not None}
         rollout = Rollout(
             agent.engine,
             agent.chat,
