@@ -20,7 +20,7 @@ SLOW = {2, 12, 14}  # start processes or take their time: for broken toys run on
 
 @pytest.mark.parametrize("env_class", toys.HEALTHY)
 def test_healthy_environments_pass_every_item(env_class: type[TextEnv]) -> None:
-    report = check_env(env_class)
+    report = check_env(env_class, episodes=8)
     report.raise_for_failures()
     assert tuple(item.number for item in report.items) == ALL
 
@@ -30,7 +30,7 @@ def test_healthy_environments_pass_every_item(env_class: type[TextEnv]) -> None:
 )
 def test_each_fault_is_caught_by_its_item_alone(number: int, env_class: type[TextEnv]) -> None:
     items = [n for n in ALL if n == number or n not in SLOW]
-    report = check_env(env_class, items=items, episodes=10)
+    report = check_env(env_class, items=items, episodes=6)
     assert [(item.number, item.detail) for item in report.failed] == [
         (number, report[number].detail)
     ]
