@@ -42,12 +42,13 @@ class Decoder:
         self.dtype, self.device = self.weights.head.dtype, self.weights.head.device
         self._cos = self._sin = torch.empty(0, dtype=self.dtype, device=self.device)
 
-    def __call__(self, chunks: Chunks, cache: Tensor) -> Tensor:
+    def __call__(self, chunks: Chunks, keys: Tensor, values: Tensor) -> Tensor:
         """Append chunks to their slots.
 
         Args:
             chunks: In the order of `Chunks.ordered`; T tokens in all.
-            cache: (layers, slots, 2 * kv_heads, positions, head_dim), written in place.
+            keys: (layers, slots, kv_heads, head_dim, positions), written in place.
+            values: (layers, slots, kv_heads, positions, head_dim), written in place.
 
         Returns:
             (T, hidden) the normalised hidden state of every token.
@@ -55,7 +56,7 @@ class Decoder:
         slot_of, position_of = (torch.from_numpy(x).to(self.device) for x in chunks.places())
         tokens = torch.from_numpy(chunks.tokens).to(self.device)
         groups = buckets(chunks, self.dtype, self.device)
-        cos, sin = self._rotation(cache.shape[3])
+        cos, sin = self._rotation(keys.shape[-1])
         cos, sin = cos[position_of], sin[position_of]
         heads, both, D = self.heads, self.heads + self.kv_heads, self.head_dim
         x = self.weights.embedding[tokens]
@@ -67,14 +68,12 @@ class Decoder:
             if layer.qk_norm is not None:
                 qk = rms_norm(qk, (D,), None, self.eps) * layer.qk_norm
             torch.addcmul(qk * cos, qk.roll(D // 2, -1), sin, out=qkv[:, :both])
-            held = cache[index]
-            held[slot_of, :, position_of] = qkv[:, heads:]
-            q = qkv[:, :heads]
-            if len(groups) == 1:
-                mixed = attend(groups[0], q, held, self.scale)
-            else:
-                parts = [attend(g, q[g.begin : g.end], held, self.scale) for g in groups]
-                mixed = torch.cat(parts)
+            q, k, v = qkv[:, :heads], qkv[:, heads:both], qkv[:, both:]
+            held_k, held_v = keys[index], values[index]
+            held_k[slot_of, :, :, position_of] = k
+            held_v[slot_of, :, position_of] = v
+            parts = [attend(g, q, k, v, held_k, held_v, self.scale) for g in groups]
+            mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
             x = x + linear(mixed, layer.out, layer.out_bias)
             normed = rms_norm(x, size, layer.ff_norm, self.eps)
             gate, up = linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1)
