@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import ludus
 from ludus.envs import FORMATS, Replay, Task, TextEnv
+from ludus.envs.games.kuhn import KuhnPoker
 
 sys.path.insert(0, str(Path(__file__).parent))
 import broken_envs as toys
@@ -322,3 +323,35 @@ def test_golden_answers() -> None:
     assert env.verify("a horse").score == 0.0
     with pytest.raises(ValueError, match="no golden answer"):
         kuhn().verify("bet")
+
+
+def test_forks_share_nothing() -> None:
+    env = toys.RockPaperScissors(max_invalid=1)
+    env.reset(seed=0)
+    env.chance.random()
+    (twin,) = env.fork(reseed=1)
+    (other,) = twin.fork()
+    # All that a fork can change: mistakes, moves held, chance, reseeds.
+    twin.step("well")
+    twin.step("rock")
+    twin.chance.random()
+    twin._reseed(5)
+    assert other.acting == ("player_0", "player_1")
+    assert len(other.replay().reseeds) == 1
+    assert other.chance.random() == env.fork(reseed=1)[0].chance.random()
+    assert not other.step("well")[2]
+    assert other.step_all({"player_0": "paper", "player_1": "rock"})[1]["player_0"] == 1.0
+    assert twin.step("scissors")[4]["rewards"]["player_0"] == 1.0
+
+
+def test_the_rules_end_an_episode_before_its_limit_does() -> None:
+    class Short(KuhnPoker):
+        MAX_TURNS = 2
+
+    env = Short()
+    env.reset(seed=0)
+    env.step("bet")
+    assert env.step("call")[2:4] == (True, False)
+    env.reset(seed=0)
+    env.step("check")
+    assert env.step("bet")[2:4] == (False, True)
