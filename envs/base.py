@@ -170,7 +170,7 @@ class TextEnv(Episode):
                 raise InvalidMove(f"no action found. {self.format.instruction}")
             self._moves[actor] = self._parse(move, actor)
         except InvalidMove as error:
-            problem = str(error)
+            problem = str(error) or "not a legal action"
             outcome = self._answer_invalid(actor, problem)
         else:
             if self._mistakes:
@@ -180,6 +180,8 @@ class TextEnv(Episode):
                 outcome = _HELD
             else:
                 moves, self._moves = self._moves, {}
+                if len(moves) > 1:  # in the order of seats, not of replies, which is a race's
+                    moves = {role: moves[role] for role in self.ROLES if role in moves}
                 outcome = self._apply(moves)
         return self._finish_step(actor, outcome, problem)
 

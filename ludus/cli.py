@@ -30,7 +30,9 @@ class UsageError(ValueError):
     """The command line itself is wrong."""
 
 
-def parse(options: type[Options], args: Sequence[str], command: str, default: Any = None) -> Options:
+def parse(
+    options: type[Options], args: Sequence[str], command: str, default: Any = None
+) -> Options:
     """Options from arguments.
 
     Raises:
@@ -42,7 +44,8 @@ def parse(options: type[Options], args: Sequence[str], command: str, default: An
     given: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(options, args=list(args), prog=f"ludus {command}", **given)
+            parsed: Options = tyro.cli(options, args=list(args), prog=f"ludus {command}", **given)
+            return parsed
     except SystemExit as stop:
         if not stop.code:  # --help
             raise

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ludus
-from ludus.envs import FORMATS, Replay, Task, TextEnv
+from ludus.envs import FORMATS, Outcome, Replay, Task, TextEnv
 from ludus.envs.games.kuhn import KuhnPoker
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -194,6 +195,23 @@ def test_moves_are_held_until_all_have_moved() -> None:
     assert info["rewards"] == {"player_0": 1.0, "player_1": -1.0}
     assert obs.startswith("paper against rock.")
     assert info["acting"] == ("player_0", "player_1")
+
+
+def test_the_order_of_replies_does_not_matter() -> None:
+    class Listing(toys.RockPaperScissors):
+        def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+            outcome = super()._apply(moves)
+            outcome.text = str(list(moves))
+            return outcome
+
+    def told(*seats: str) -> str:
+        env = Listing()
+        env.reset(seed=0)
+        for seat in seats:
+            env.step("rock", seat=seat)
+        return env.observe("player_0")
+
+    assert told("player_0", "player_1") == told("player_1", "player_0")
 
 
 def test_step_all() -> None:

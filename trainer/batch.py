@@ -242,9 +242,7 @@ def _tensors(
         if mask_BTT is not None:
             mask_BTT[number, :size, :size] = b.ancestors()
         for index, places_of_nodes in b.rows:
-            for node, places in zip(
-                trajectories[index].leaf.path(), places_of_nodes, strict=True
-            ):
+            for node, places in zip(trajectories[index].leaf.path(), places_of_nodes, strict=True):
                 if not node.is_action:
                     continue
                 for place in places:

@@ -9,7 +9,8 @@ from scipy.stats import t as student_t
 
 from ludus.agents.base import Prepares, make_agent
 from ludus.agents.policy import ModelAgent
-from ludus.agents.solvers.best_response import best_response, evaluate as expected_returns
+from ludus.agents.solvers.best_response import best_response
+from ludus.agents.solvers.best_response import evaluate as expected_returns
 from ludus.agents.solvers.game_tree import GameTree, Infoset
 from ludus.envs import registry
 from ludus.envs.base import TextEnv

@@ -46,7 +46,7 @@ def load_policy(
     """
     folder, settings, kwargs = name, {}, {}
     path = Path(name)
-    if path.is_dir() and not (path / "config.json").is_file() or (path / "checkpoints").is_dir():
+    if (path.is_dir() and not (path / "config.json").is_file()) or (path / "checkpoints").is_dir():
         found = checkpoint.find(path)
         folder, settings = str(found.model_path), dict(found.manifest["config"])
     if env:

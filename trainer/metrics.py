@@ -61,7 +61,7 @@ class MetricsLog:
         part.write_text("".join(json.dumps(line) + "\n" for line in kept))
         part.rename(self.path)
         self._file = self.path.open("a")
-        self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(
             str(folder / "tensorboard"), purge_step=step + 1 if step else None
         )
 
@@ -71,12 +71,12 @@ class MetricsLog:
         self._file.write(json.dumps({"step": step, **rounded}) + "\n")
         self._file.flush()
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Flush and close both."""
         self._file.close()
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -55,8 +55,18 @@ def main(args: Sequence[str]) -> int:
             env_kwargs=policy.env_kwargs,
         )
     ]
-    table = Table("opponent", "seat", "episodes", "mean return", "win rate", "draws", "invalid",
-                  "turns", title=f"{options.policy} in {policy.env}", box=None, header_style="bold")  # fmt: skip
+    columns = (
+        "opponent",
+        "seat",
+        "episodes",
+        "mean return",
+        "win rate",
+        "draws",
+        "invalid",
+        "turns",
+    )
+    title = f"{options.policy} in {policy.env}"
+    table = Table(*columns, title=title, box=None, header_style="bold")
     for r in results:
         table.add_row(
             r.opponent or "-",
@@ -69,7 +79,9 @@ def main(args: Sequence[str]) -> int:
             f"{r.turns_mean:.2f}",
         )
     Console().print(table)
-    name = f"eval-{policy.env.replace('/', '-')}-{'-'.join(options.opponent).replace(':', '-')}.json"
+    name = (
+        f"eval-{policy.env.replace('/', '-')}-{'-'.join(options.opponent).replace(':', '-')}.json"
+    )
     run = Path(options.policy)
     out = Path(options.out) if options.out else (run if run.is_dir() else Path()) / name
     record = {

@@ -5,8 +5,12 @@ import json
 import signal
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from ludus.cli import UsageError, parse
+
+if TYPE_CHECKING:
+    from ludus.trainer.config import TrainConfig
 
 _HELP = """usage: ludus train RECIPE [options]
 
@@ -39,7 +43,7 @@ def main(args: Sequence[str]) -> int:
     return _train(config, resume="--resume" in chosen)
 
 
-def _train(config: "TrainConfig", *, resume: bool) -> int:  # noqa: F821
+def _train(config: "TrainConfig", *, resume: bool) -> int:
     from ludus.trainer.progress import Progress
     from ludus.trainer.train import Trainer
 
