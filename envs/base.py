@@ -69,10 +69,8 @@ class TextEnv(Episode):
         self.on_invalid = self.ON_INVALID if on_invalid is None else on_invalid
         one_of("on_invalid", self.on_invalid, ("retry", "penalize", "forfeit", "noop"))
         if unknown := params.keys() - self.PARAMS.keys():
-            raise TypeError(
-                f"{type(self).__name__} has no parameter {sorted(unknown)[0]!r}, "
-                f"it has: {sorted(self.PARAMS)}"
-            )
+            kind, name = type(self).__name__, sorted(unknown)[0]
+            raise TypeError(f"{kind} has no parameter {name!r}, it has: {sorted(self.PARAMS)}")
         self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
         self.format = FORMATS[format]
         self.max_invalid = self.MAX_INVALID if max_invalid is None else max_invalid
@@ -199,8 +197,7 @@ class TextEnv(Episode):
                 reason=f"{actor} forfeits: {problem}",
             )
         self._inbox[actor].append(f"Invalid action: {problem}")
-        rewards = {actor: self.penalty} if self.on_invalid == "penalize" else {}
-        return Outcome(rewards=rewards)
+        return Outcome({actor: self.penalty} if self.on_invalid == "penalize" else {})
 
     def _finish_step(
         self, actor: str, outcome: Outcome, problem: str
