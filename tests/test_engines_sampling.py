@@ -76,6 +76,13 @@ def test_more_rows_than_one_search_holds(monkeypatch: pytest.MonkeyPatch) -> Non
         assert a.tolist() == b.tolist()
 
 
+def test_one_key_mixes_as_many_do() -> None:
+    seeds = np.array([0, 1, 2**63, 2**64 - 1], np.uint64)
+    with np.errstate(over="ignore"):
+        many = sampling._mix(sampling._mix(seeds) + sampling.GOLDEN)
+    assert [stream_key(seed) for seed in seeds.tolist()] == many.tolist()
+
+
 def test_uniforms() -> None:
     seeds = [0, 1, 2, -1, 2**64, 2**80 + 3]
     keys = np.array([stream_key(seed) for seed in seeds], np.uint64)

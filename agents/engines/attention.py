@@ -93,12 +93,14 @@ class Bucket:
     keys: int
     """Longest stream of the bucket, its new tokens included."""
     mask: Tensor | None
-    """(rows, 1, keys) additive, for single queries of unequal length."""
+    """(rows * kv_heads, 1, keys) additive, for single queries of unequal length."""
     fresh: bool
     """No chunk has anything cached before it."""
 
 
-def buckets(chunks: Chunks, dtype: torch.dtype, device: torch.device) -> list[Bucket]:
+def buckets(
+    chunks: Chunks, kv_heads: int, dtype: torch.dtype, device: torch.device
+) -> list[Bucket]:
     """Split ordered chunks so that few queries are padding."""
     lengths, fresh = chunks.lengths, (chunks.starts == 0) & (chunks.lengths > 1)
     edges, first = [0], 0
@@ -122,6 +124,7 @@ def buckets(chunks: Chunks, dtype: torch.dtype, device: torch.device) -> list[Bu
                 begin,
                 end,
                 bool(fresh[a]),
+                kv_heads,
                 dtype,
                 device,
             )
@@ -136,6 +139,7 @@ def _bucket(
     begin: int,
     end: int,
     fresh: bool,
+    kv_heads: int,
     dtype: torch.dtype,
     device: torch.device,
 ) -> Bucket:
@@ -167,7 +171,7 @@ def _bucket(
     if Q == 1 and (starts + 1 < keys).any():
         hidden = torch.arange(keys, device=device) > starts_dev[:, None]
         mask = torch.zeros(hidden.shape, dtype=dtype, device=device)
-        mask = mask.masked_fill_(hidden, -torch.inf)[:, None]
+        mask = mask.masked_fill_(hidden, -torch.inf).repeat_interleave(kv_heads, 0)[:, None]
     return Bucket(
         begin=begin,
         end=end,
@@ -247,7 +251,7 @@ def _attend_one(bucket: Bucket, q: Tensor, keys: Tensor, values: Tensor, scale: 
     if bucket.mask is None:
         scores = torch.bmm(q * scale, held_k)
     else:
-        scores = torch.baddbmm(bucket.mask.repeat_interleave(kv, 0), q, held_k, alpha=scale)
+        scores = torch.baddbmm(bucket.mask, q, held_k, alpha=scale)
     out = torch.bmm(_softmax(scores), held_v).view(bucket.num_rows, -1)
     return out if bucket.scatter is None else out[bucket.scatter].view(R, -1)
 
