@@ -114,11 +114,11 @@ def save(
     (part / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
     for path in (*files, part / "manifest.json", part / "model", part):
         _sync(path)
-    if final.exists():  # the same step again, after a resume from an older checkpoint
-        shutil.rmtree(final)
+    if final.exists():  # the same step again, after a resume: replaced by renames, never half there
+        final.rename(folder / f".part-old-{step:06d}")
     part.rename(final)
     _sync(folder)
-    for old in sorted(folder.glob("step-*"))[:-KEEP]:
+    for old in (*sorted(folder.glob("step-*"))[:-KEEP], *folder.glob(".part-*")):
         shutil.rmtree(old)
     return final
 
