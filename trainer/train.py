@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ludus.agents.base import make_agent
+from ludus.agents.base import Prepares, make_agent
 from ludus.agents.chat import Chat
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
@@ -130,7 +130,7 @@ class Trainer:
     def _begin(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         record = {"config": self.config.to_json(), **provenance()}
-        (self.out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+        (self.out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
         if self.config.warmstart_episodes and self.config.warmstart_steps:
             conversations = random_conversations(
                 self.config.env,
@@ -228,6 +228,11 @@ class Trainer:
         good = usable(episodes)
         advantages = self.estimator(good)
         trajectories = [t for episode in good for t in episode.trajectories]
+        if not trajectories:
+            raise ValueError(
+                f"no episode of step {self.step} can be learned from; the first ended with: "
+                f"{episodes[0].reason}"
+            )
         batches = pack(
             trajectories,
             advantages,
@@ -264,10 +269,12 @@ class Trainer:
         return [tasks[draw] for draw in draws for _ in range(self.config.group_size)]
 
     def rollout(self, tasks: Sequence[Task], *, seed: int) -> list[Episode]:
-        """Play the tasks; against an opponent the policy's seat rotates over them."""
+        """Play the tasks; against an opponent the policy's seat rotates over them. The episodes of
+        a group have one seat, so that they can be compared."""
+        size, seats = self.config.group_size, len(self.players)
         episodes: list[Episode] = []
         for i, player in enumerate(self.players):
-            own = tasks[i :: len(self.players)]
+            own = [task for k, task in enumerate(tasks) if k // size % seats == i]
             episodes += player.play(own, seed=derive_seed(seed, i))
         return episodes
 
@@ -324,11 +331,13 @@ def _opponent_seats(config: TrainConfig, env: TextEnv) -> list[dict[str, Any]]:
     if len(env.ROLES) < 2:
         raise ValueError(f"{config.env} has one seat: opponent must be 'self'")
     agent = make_agent(config.opponent)
+    if isinstance(agent, Prepares):
+        agent.prepare(env)
     return [{role: agent for role in env.ROLES if role != own} for own in env.ROLES]
 
 
 def _find_run(out: Path, config: TrainConfig, resume: bool) -> checkpoint.Checkpoint | None:
-    if not (out / "checkpoints").exists() and not (out / "config.json").exists():
+    if not (out / "checkpoints").exists() and not (out / "run.json").exists():
         return None
     if not resume:
         raise ValueError(f"{out} already holds a run: --resume goes on with it, or choose --out")
