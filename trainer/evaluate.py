@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any
 
 from scipy.stats import t as student_t
@@ -85,7 +85,8 @@ class SeatResult:
     episodes: int
     mean_return: float
     mean_ci: float
-    """Half width of the 95 % confidence interval of the mean return (Student's t)."""
+    """Half width of the 95 % confidence interval of the mean return (Student's t); infinite for
+    one episode."""
     win_rate: float
     win_low: float
     win_high: float
@@ -98,8 +99,8 @@ class SeatResult:
     """Episodes that broke, left out of the rest."""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON types."""
-        return asdict(self)
+        """As JSON types; JSON has no infinity, so an infinite interval is null."""
+        return {**asdict(self), "mean_ci": self.mean_ci if isfinite(self.mean_ci) else None}
 
 
 def against(
