@@ -46,7 +46,7 @@ def load_policy(
     """
     folder, settings, kwargs = name, {}, {}
     path = Path(name)
-    if (path.is_dir() and not (path / "config.json").is_file()) or (path / "checkpoints").is_dir():
+    if path.is_dir() and not (path / "config.json").is_file():  # a model folder has one
         found = checkpoint.find(path)
         folder, settings = str(found.model_path), dict(found.manifest["config"])
     if env:
@@ -58,7 +58,8 @@ def load_policy(
             kwargs |= json.loads(settings["env_args"])
     env = env or settings.get("env", "")
     if not env:
-        raise ValueError(f"{name} does not say what it was trained in: name an environment, --env")
+        known = "does not say what it was trained in" if path.exists() else "is no folder"
+        raise ValueError(f"{name} {known}: name a run, or an environment with --env")
     model, tokenizer = load_model(folder)
     chat = Chat(tokenizer)
     sampling = SamplingParams(max_tokens=max_reply_tokens, temperature=temperature)
