@@ -38,7 +38,7 @@ class Chat:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._template = tokenizer.chat_template or _NO_TEMPLATE
-        # Not `all_special_tokens`, which has only those with a role: Llama 3's headers are not in it.
+        # Not `all_special_tokens`: Llama 3's headers, for one, are not among them.
         self._specials = [
             token.content
             for token in tokenizer.added_tokens_decoder.values()
