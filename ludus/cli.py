@@ -110,6 +110,9 @@ def main() -> None:
             raise
         print(f"ludus: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        print(f"ludus: {error.strerror}: {error.filename}", file=sys.stderr)
+        status = 2
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # the reader, such as head, has seen enough

@@ -3,6 +3,7 @@
 import difflib
 import json
 import signal
+import sys
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _train(config: "TrainConfig", *, resume: bool) -> int:
+    from ludus.trainer.learner import ParityError
     from ludus.trainer.progress import Progress
     from ludus.trainer.train import Trainer
 
@@ -61,6 +63,9 @@ def _train(config: "TrainConfig", *, resume: bool) -> int:
         with Progress(config) as progress:
             trainer = Trainer(config, resume=resume, say=progress.say, on_step=progress.update)
             finished = trainer.run(should_stop=lambda: stopping)
+    except (ParityError, FloatingPointError) as error:
+        print(f"ludus: step {trainer.step}: {error}", file=sys.stderr)
+        return 1
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
