@@ -12,7 +12,8 @@ from ludus.agents.base import make_agent
 from ludus.agents.engines.base import SamplingParams
 from ludus.agents.engines.embedded import EmbeddedEngine, EmbeddedSession
 from ludus.agents.policy import sampling_for
-from ludus.envs import InvalidMove, Outcome, Replay, Task, TextEnv, make
+from ludus.envs import InvalidMove, Outcome, Replay, Task, TextEnv
+from ludus.envs.registry import make
 from ludus.trainer.advantages import RAE
 from ludus.trainer.metrics import rollout_metrics
 from ludus.trainer.rollout import Rollout
@@ -125,7 +126,7 @@ class Watched(EmbeddedEngine):
 
 
 def guesses() -> TextEnv:
-    return make("ludus/GuessNumber-v1", on_invalid="retry", max_invalid=2)  # type: ignore[no-any-return]
+    return make("ludus/GuessNumber-v1", on_invalid="retry", max_invalid=2)
 
 
 def test_recorded_tokens_are_the_engines() -> None:
@@ -170,7 +171,7 @@ def test_a_bad_reply_forfeits() -> None:
     engine = scripted("check", "nonsense")
 
     def kuhn() -> TextEnv:
-        return make("ludus/KuhnPoker-v1", on_invalid="forfeit", forfeit=(-1.5, 0.5))  # type: ignore[no-any-return]
+        return make("ludus/KuhnPoker-v1", on_invalid="forfeit", forfeit=(-1.5, 0.5))
 
     (episode,) = play(scripted("nonsense"), kuhn)
     assert episode.stop is Stop.FORFEIT
@@ -278,7 +279,7 @@ def test_episodes_come_in_the_order_of_their_tasks() -> None:
 
 def test_opponents_play_their_seats() -> None:
     def kuhn() -> TextEnv:
-        return make("ludus/KuhnPoker-v1", on_invalid="forfeit")  # type: ignore[no-any-return]
+        return make("ludus/KuhnPoker-v1", on_invalid="forfeit")
 
     for own, other in (("player_0", "player_1"), ("player_1", "player_0")):
         engine = EmbeddedEngine(tiny()[0])
@@ -310,7 +311,7 @@ def test_a_real_engine_is_filled_up() -> None:
     engine = EmbeddedEngine(tiny(max_positions=150)[0])
 
     def endless() -> TextEnv:
-        return make("ludus/GuessNumber-v1", on_invalid="noop")  # type: ignore[no-any-return]
+        return make("ludus/GuessNumber-v1", on_invalid="noop")
 
     for episode in play(engine, endless, 3):
         assert (episode.stop, episode.reason) == (Stop.TRUNCATED, "token limit")
