@@ -168,12 +168,11 @@ def test_a_reward_goes_to_the_reply_it_follows() -> None:
 
 
 def test_a_bad_reply_forfeits() -> None:
-    engine = scripted("check", "nonsense")
-
     def kuhn() -> TextEnv:
         return make("ludus/KuhnPoker-v1", on_invalid="forfeit", forfeit=(-1.5, 0.5))
 
-    (episode,) = play(scripted("nonsense"), kuhn)
+    engine = scripted("nonsense")
+    (episode,) = play(engine, kuhn)
     assert episode.stop is Stop.FORFEIT
     assert episode.returns == {"player_0": -1.5, "player_1": 0.5}
     (offender,) = episode.trajectories  # the other never said anything
@@ -185,7 +184,9 @@ def test_a_bad_reply_forfeits() -> None:
     assert estimator.baselines["ludus/KuhnPoker-v1", "player_1"] == pytest.approx(0.025)
 
     def reply(session: ScriptedSession) -> Sequence[int]:
-        return chat().reply("nonsense" if "player_1" in chat().text(tuple(session.ids)) else "check")
+        return chat().reply(
+            "nonsense" if "player_1" in chat().text(tuple(session.ids)) else "check"
+        )
 
     (episode,) = play(ScriptedEngine(reply), kuhn)
     assert episode.returns == {"player_0": 0.5, "player_1": -1.5}
@@ -238,7 +239,9 @@ def test_a_broken_episode_is_left_out_and_counted(place: str) -> None:
     assert [e.stop for e in episodes] == [Stop.TERMINATED, Stop.ERROR, Stop.TERMINATED]
     broken = episodes[1]
     assert broken.trajectories == ()
-    assert broken.reason == ("KeyError: 'player_0'" if place == "observe" else f"RuntimeError: broken at {place}")
+    assert broken.reason == (
+        "KeyError: 'player_0'" if place == "observe" else f"RuntimeError: broken at {place}"
+    )
     assert usable(episodes) == [episodes[0], episodes[2]]
     for own, other in zip(usable(episodes), healthy[::2], strict=True):
         assert list(map(tokens, own.trajectories)) == list(map(tokens, other.trajectories))

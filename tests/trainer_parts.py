@@ -14,7 +14,9 @@ from ludus.agents.engines.base import Completion, SamplingParams
 from ludus.agents.small_model import small_model
 from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
 
-TEXTS = ("Your card is K. Legal actions: check, bet\nfold call Guess the number. Higher. Lower.",) * 2
+TEXTS = (
+    "Your card is K. Legal actions: check, bet\nfold call Guess the number. Higher. Lower.",
+) * 2
 
 
 @lru_cache
@@ -151,5 +153,7 @@ def conversations(number: int, *, seed: int = 0, vocab: int = 250) -> Iterator[l
     openings = [rng.integers(vocab, size=n).tolist() for n in (5, 9, 14)]
     openings.append(openings[1] + rng.integers(vocab, size=4).tolist())
     for _ in range(number):
-        bridges = [rng.integers(vocab, size=rng.integers(1, 5)).tolist() for _ in range(rng.integers(3))]
+        bridges = [
+            rng.integers(vocab, size=rng.integers(1, 5)).tolist() for _ in range(rng.integers(3))
+        ]
         yield [openings[rng.integers(len(openings))], *bridges]
