@@ -1,0 +1,334 @@
+"""Ground actions as bit masks over the facts that can change.
+
+Fact number v is bit v of an int. The reference engine keeps two views of a game, and both are
+needed to answer like it:
+
+* the planner's state decides what is applicable and whether the goal holds; here `facts`;
+* a set of propositions decides what is *said*; here `shown`, with bit v for "v was said to be
+  true" and bit n + v for "v was said to be false". At the start only true facts are said. An action
+  says all of its effects, also conditional ones that did not fire, deletions last.
+
+For games without conditional effects the positive half of `shown` equals `facts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+from ludus.envs.worlds.household.errors import GameError
+from ludus.envs.worlds.household.formula import Literal
+from ludus.envs.worlds.household.ground import Binding, Fact, Grounding
+from ludus.envs.worlds.household.normalize import FlatAction, FlatEffect, FlatTask
+from ludus.envs.worlds.household.pddl import Task
+
+Condition = tuple[tuple[int, bool], ...]
+"""(fact, whether it must be true), in the order in which the condition was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """Sets `add` and clears `delete` when all of `yes` and none of `no` is true."""
+
+    yes: int
+    no: int
+    add: int
+    delete: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One ground action."""
+
+    name: str
+    mapping: tuple[tuple[str, str, str], ...]
+    """(parameter without '?', its type, the object)."""
+    yes: int
+    """Facts that must be true."""
+    no: int
+    """Facts that must be false."""
+    add: int
+    keep: int
+    """All facts except those it deletes (a mask to `and` with)."""
+    conditional: tuple[Conditional, ...]
+    say: int
+    """What it adds to the propositions that are said."""
+    unsay: int
+    """Both bits of every fact it speaks of."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroundRule:
+    head: int
+    yes: int
+    no: int
+
+
+@dataclass(slots=True)
+class Problem:
+    """A game's mechanics, ready to run."""
+
+    fluents: list[Fact]
+    numbers: dict[Fact, int]
+    static: set[Fact]
+    objects: dict[str, str]
+    operators: list[Operator]
+    """In the order in which the reference engine lists applicable ones."""
+    layers: list[list[GroundRule]]
+    """Derived facts, in an order in which negations are decided before they are used."""
+    initial: int
+    """Facts true at the start, derived ones included."""
+    goal: tuple[int, int]
+    """Facts that must be true, and false."""
+    derived: int
+    """All derived facts."""
+
+
+def compile_problem(task: Task, flat: FlatTask, grounding: Grounding) -> Problem:
+    """Raises GameError when the goal is out of reach or true of any state (no game either way)."""
+    numbers = {fact: v for v, fact in enumerate(grounding.fluents)}
+    compiler = _Compiler(grounding, numbers)
+    rows = [
+        row
+        for action, binding in grounding.actions
+        if (row := compiler.operator(action, binding)) is not None
+    ]
+    rows.sort(key=lambda row: row[0])
+    try:
+        condition = compiler.condition(flat.goal, {})
+    except _NeverError:
+        raise GameError("the goal can never be reached") from None
+    if not condition:
+        raise GameError("the goal is true from the start, whatever happens")
+    goal = _masks(condition)
+    assert goal is not None
+    rules = [
+        GroundRule(numbers[rule.head, binding[: rule.arity]], *masks)
+        for rule, binding in grounding.rules
+        if (masks := compiler.masks(rule.condition, rule.params, binding)) is not None
+    ]
+    operators = [operator for _, operator in rows]
+    used = goal[0] | goal[1]
+    for op in operators:
+        used |= op.yes | op.no
+        for effect in op.conditional:
+            used |= effect.yes | effect.no
+    layers = _layers(_needed(list(dict.fromkeys(rules)), used))
+    start = sum(1 << numbers[f.predicate, f.args] for f in task.init
+                if (f.predicate, f.args) in numbers)
+    return Problem(
+        fluents=grounding.fluents,
+        numbers=numbers,
+        static=grounding.static,
+        objects=task.objects,
+        operators=operators,
+        layers=layers,
+        initial=derive(start, layers),
+        goal=goal,
+        derived=sum({1 << rule.head for rule in rules}),
+    )
+
+
+def derive(facts: int, layers: Iterable[list[GroundRule]]) -> int:
+    """`facts` with all derived facts that follow."""
+    for layer in layers:
+        before = -1
+        while before != facts:
+            before = facts
+            for rule in layer:
+                if facts & rule.yes == rule.yes and not facts & rule.no:
+                    facts |= 1 << rule.head
+    return facts
+
+
+class _NeverError(Exception):
+    """A condition that no state meets."""
+
+
+class _Compiler:
+    def __init__(self, grounding: Grounding, numbers: dict[Fact, int]) -> None:
+        self.numbers = numbers
+        # Types are not among the static facts: written as a condition, `(a-type ?x)` never holds.
+        self.static = grounding.static
+        self.objects_of = grounding.objects_of
+        self.all = (1 << len(numbers)) - 1
+
+    def condition(self, literals: Iterable[Literal], values: dict[str, str]) -> Condition:
+        """The part of a conjunction that depends on the state."""
+        found = []
+        for literal in literals:
+            fact = literal.predicate, tuple([values.get(arg, arg) for arg in literal.args])
+            number = self.numbers.get(fact)
+            if number is not None:
+                found.append((number, not literal.negated))
+            elif (fact in self.static) == literal.negated:
+                raise _NeverError
+        return tuple(found)
+
+    def masks(
+        self, literals: Iterable[Literal], params: Iterable[tuple[str, str]], binding: Binding
+    ) -> tuple[int, int] | None:
+        values = dict(zip((name for name, _ in params), binding, strict=True))
+        try:
+            return _masks(self.condition(literals, values))
+        except _NeverError:
+            return None
+
+    def operator(
+        self, action: FlatAction, binding: Binding
+    ) -> tuple[list[tuple[int, int]], Operator] | None:
+        """The operator and its place in the order, or None where it cannot occur."""
+        values = dict(zip((name for name, _ in action.params), binding, strict=True))
+        try:
+            required = dict(self.condition(action.condition, values))
+            masks = _masks(self.condition(action.condition, values))
+        except _NeverError:
+            return None
+        if masks is None:
+            return None
+        effects = [pair for effect in action.effects for pair in self._effects(effect, values)]
+        outcome = _outcome(effects, required)
+        if not outcome:
+            return None
+        add = delete = say_yes = say_no = 0
+        conditional = []
+        for number, becomes, condition in outcome:
+            bit = 1 << number
+            if becomes:
+                say_yes |= bit
+            else:
+                say_no |= bit
+            if condition:
+                pair = _masks(condition)
+                assert pair is not None
+                conditional.append(Conditional(*pair, bit * becomes, bit * (not becomes)))
+            elif becomes:
+                add |= bit
+            else:
+                delete |= bit
+        say_yes &= ~say_no  # deletions are said last
+        size = len(self.numbers)
+        named = action.params[: action.num_named]
+        order = sorted((number, 0 if positive else 1) for number, positive in required.items())
+        return order, Operator(
+            name=action.name,
+            mapping=tuple((n.strip("?"), t, values[n]) for n, t in named),
+            yes=masks[0],
+            no=masks[1],
+            add=add,
+            keep=self.all & ~delete,
+            conditional=tuple(conditional),
+            say=say_yes | say_no << size,
+            unsay=(say_yes | say_no) | (say_yes | say_no) << size,
+        )
+
+    def _effects(
+        self, effect: FlatEffect, values: dict[str, str]
+    ) -> Iterable[tuple[Condition, int, bool]]:
+        ranges = [self.objects_of.get(type_, []) for _, type_ in effect.params]
+        for chosen in product(*ranges):
+            here = values | dict(zip((n for n, _ in effect.params), chosen, strict=True))
+            try:
+                condition = self.condition(effect.condition, here)
+            except _NeverError:
+                continue
+            literal = effect.literal
+            number = self.numbers.get(
+                (literal.predicate, tuple([here.get(arg, arg) for arg in literal.args]))
+            )
+            if number is not None:  # deleting what can never be true leaves no trace
+                yield condition, number, not literal.negated
+
+
+def _masks(condition: Condition) -> tuple[int, int] | None:
+    """(must be true, must be false), or None for a contradiction."""
+    yes = no = 0
+    for number, positive in condition:
+        if positive:
+            yes |= 1 << number
+        else:
+            no |= 1 << number
+    return None if yes & no else (yes, no)
+
+
+Outcome = list[tuple[int, bool, Condition]]
+
+
+def _outcome(effects: list[tuple[Condition, int, bool]], required: dict[int, bool]) -> Outcome:
+    """What remains of an action's effects given what it requires: (fact, value, condition).
+
+    Source: the translation to finite-domain variables in Helmert 2009, "Concise finite-domain
+    representations for PDDL planning tasks", specialised to one variable per fact. Additions win
+    over deletions; an effect that only restates a precondition is dropped (and never said).
+    """
+    adds: dict[int, list[Condition]] = {}
+    deletes: dict[int, list[Condition]] = {}
+    for condition, number, becomes in effects:
+        if becomes:
+            adds.setdefault(number, []).append(condition)
+    for condition, number, becomes in effects:
+        if not becomes and condition not in adds.get(number, ()):
+            deletes.setdefault(number, []).append(condition)
+    outcome: Outcome = []
+    for number in adds.keys() | deletes.keys():
+        on = [dict(c) for c in adds.get(number, ()) if _masks(c) is not None]
+        # Contradictory additions never fire, and are not guarded against.
+        guard = [c for c in adds.get(number, ()) if _masks(c) is not None]
+        off: list[dict[int, bool]] = []
+        if () not in guard:
+            for condition in deletes.get(number, ()):
+                if _masks(condition) is None or dict(condition).get(number, True) is False:
+                    continue
+                for picks in product(*guard):
+                    wanted = dict(condition) | {number: True}
+                    if all(wanted.setdefault(n, not value) == (not value) for n, value in picks):
+                        off.append(wanted)
+        for becomes, cases, others in ((True, on, off), (False, off, on)):
+            if required.get(number) is becomes or not cases:
+                continue
+            if not others:  # "if it is not so yet" goes without saying
+                for case in cases:
+                    if {} not in cases and case.get(number) is (not becomes):
+                        del case[number]
+                        if not case:
+                            cases[:] = [{}]
+                            break
+            for case in cases:
+                if all(required.get(n, value) == value for n, value in case.items()):
+                    rest = tuple(sorted((n, v) for n, v in case.items() if n not in required))
+                    outcome.append((number, becomes, rest))
+    return list(dict.fromkeys(outcome))
+
+
+def _needed(rules: list[GroundRule], used: int) -> list[GroundRule]:
+    """The rules whose heads something depends on; the others are never evaluated."""
+    needed, before = used, -1
+    while before != needed:
+        before = needed
+        for rule in rules:
+            if needed >> rule.head & 1:
+                needed |= rule.yes | rule.no
+    return [rule for rule in rules if needed >> rule.head & 1]
+
+
+def _layers(rules: list[GroundRule]) -> list[list[GroundRule]]:
+    heads = {rule.head for rule in rules}
+    level = dict.fromkeys(heads, 0)
+    for _ in range(len(heads) + 1):
+        changed = False
+        for rule in rules:
+            need = max(
+                (level[h] + (rule.no >> h & 1) for h in heads if (rule.yes | rule.no) >> h & 1),
+                default=0,
+            )
+            if need > level[rule.head]:
+                level[rule.head], changed = need, True
+        if not changed:
+            break
+    else:
+        raise GameError("a derived predicate depends on its own negation")
+    layers: list[list[GroundRule]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
+    for rule in rules:
+        layers[level[rule.head]].append(rule)
+    return layers
