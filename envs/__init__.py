@@ -1,1 +1,22 @@
-"""What an agent acts in."""
+"""What an agent acts in: the protocol, the registry, games and worlds."""
+
+from ludus.envs.base import TextEnv
+from ludus.envs.formats import FORMATS, ActionFormat
+from ludus.envs.outcome import Golden, InvalidMove, Outcome, Replay, Verdict
+from ludus.envs.registry import UnknownEnv, make_vec, register, spec, specs, suite
+from ludus.envs.task import Task, TaskSet, derive_seed
+from ludus.envs.text import Message, Obs, TextSpace
+
+__all__ = [
+    "FORMATS", "ActionFormat", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay",
+    "Task", "TaskSet", "TextEnv", "TextSpace", "UnknownEnv", "Verdict", "derive_seed", "make_vec",
+    "register", "spec", "specs", "suite",
+]  # fmt: skip
+
+_GAMES = {
+    "KuhnPoker": ("kuhn:KuhnPoker", ("two-seat", "zero-sum", "hidden information", "enumerable")),
+    "TicTacToe": ("tictactoe:TicTacToe", ("two-seat", "zero-sum", "board", "enumerable")),
+    "GuessNumber": ("guess_number:GuessNumber", ("one-seat", "golden")),
+}
+for _name, (_where, _tags) in _GAMES.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags)

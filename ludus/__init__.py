@@ -1,3 +1,86 @@
-"""Ludus: a gym and a trainer for language agents."""
+"""Ludus: a gym and a trainer for language agents.
+
+Importing it costs little more than Gymnasium: what needs torch is imported when first used.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+from ludus.agents.base import Agent, make_agent
+from ludus.envs import (
+    Golden,
+    InvalidMove,
+    Message,
+    Obs,
+    Outcome,
+    Replay,
+    Task,
+    TaskSet,
+    TextEnv,
+    TextSpace,
+    Verdict,
+    make_vec,
+    register,
+    spec,
+    specs,
+    suite,
+)
+from ludus.envs import registry as _registry
+from ludus.envs.views import seat_view
+
+if TYPE_CHECKING:
+    from ludus.agents.small_model import small_model
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Agent", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay", "Task", "TaskSet",
+    "TextEnv", "TextSpace", "Verdict", "make", "make_agent", "make_vec", "register", "seat_view",
+    "small_model", "spec", "specs", "suite",
+]  # fmt: skip
+
+
+def make(
+    env_id: str,
+    *,
+    opponents: str | Agent | Mapping[str, str | Agent] | None = None,
+    seat: str | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Build an environment.
+
+    Without opponents it is the `TextEnv` itself; one with several seats is then stepped seat by
+    seat (self-play, hot seat). With opponents it is a single-agent Gymnasium environment in which
+    they play the other seats.
+
+    Args:
+        env_id: A registered id, or "module:id".
+        opponents: One agent (or its spec, such as "minimax") for all other seats, or one per seat.
+        seat: The seat left to the caller; by default the first that no opponent is named for.
+        **kwargs: The environment's own.
+
+    Raises:
+        ValueError: If the id, an opponent or a seat is unknown.
+    """
+    env = _registry.make(env_id, **kwargs)
+    if opponents is None:
+        return env
+    if not isinstance(opponents, Mapping):
+        own = seat or env.ROLES[0]
+        opponents = {role: opponents for role in env.ROLES if role != own}
+    agents = {
+        role: make_agent(agent) if isinstance(agent, str) else agent
+        for role, agent in opponents.items()
+    }
+    view: gymnasium.Env[str, str] = seat_view(env, agents, seat=seat)
+    return view
+
+
+def __getattr__(name: str) -> Any:
+    if name == "small_model":
+        from ludus.agents.small_model import small_model
+
+        return small_model
+    raise AttributeError(f"module 'ludus' has no attribute {name!r}")

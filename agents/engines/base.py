@@ -70,6 +70,9 @@ class Engine(Protocol[S]):
 
     version: int
     """How many weight updates the engine has been told of."""
+    max_positions: int
+    """Longest stream, in tokens. `open` and `extend` refuse more, a full session gets no reply, and
+    a reply that fills its session ends with finish "length"."""
 
     def open(self, ids: Sequence[int], *, seed: int) -> S:
         """Start a stream with its own random stream: same seed and ids, same draws, whatever

@@ -1,0 +1,106 @@
+"""Chat template <-> tokens: the one place where messages become token ids.
+
+A conversation's tokens only grow. The opening is rendered once; after every sampled reply only
+what follows it is rendered (the end of the turn, the new messages, the head of the next reply)
+and appended. Nothing that was sampled is ever decoded and encoded again, so the ids that are
+trained on are the ids that were sampled, whatever a template would do to old turns (Qwen3's drops
+their thoughts).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from ludus.envs.text import Message
+
+_MARK = "0ludus0"  # stands for a reply while the template is probed; no template changes it
+
+_NO_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+"""For tokenizers without a chat template: a reply ends with its line."""
+
+
+class Chat:
+    """Renders messages for one tokenizer, append-only.
+
+    Args:
+        tokenizer: A Transformers tokenizer, with or without a chat template.
+
+    Raises:
+        ValueError: If the template does not show a reply as it is, or encodes nothing after it.
+    """
+
+    stop_ids: tuple[int, ...]
+    """Tokens that end a reply: the template's end of turn, and the tokenizer's end of text."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._template = tokenizer.chat_template or _NO_TEMPLATE
+        self._specials = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+        tail = self._tail(())
+        if not tail:
+            raise ValueError("the chat template marks no end of an assistant's turn")
+        self._end_id = tail[0]
+        stops = {self._end_id, tokenizer.eos_token_id} - {None}
+        self.stop_ids = tuple(sorted(stops))
+        # Conversations repeat each other's texts, in small games nearly all of them.
+        self.open = lru_cache(maxsize=8192)(self._open)
+        self.bridge = lru_cache(maxsize=8192)(self._bridge)
+        self.text = lru_cache(maxsize=8192)(self._text)
+
+    def _render(self, messages: Sequence[Message], *, reply_next: bool) -> str:
+        rendered: str = self._tokenizer.apply_chat_template(
+            [{"role": role, "content": self._harmless(content)} for role, content in messages],
+            chat_template=self._template,
+            tokenize=False,
+            add_generation_prompt=reply_next,
+        )
+        return rendered
+
+    def _harmless(self, content: str) -> str:
+        """Special tokens spelt out in what somebody said stay letters: no opponent, tool or page
+        may end a turn or begin one."""
+        for special in self._specials:
+            if special in content:
+                content = content.replace(special, f"{special[0]}\u200b{special[1:]}")
+        return content
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _tail(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        """What follows a reply: end of turn, then messages and the head of the next reply."""
+        said = (Message("user", "?"), Message("assistant", _MARK), *messages)
+        _, mark, tail = self._render(said, reply_next=bool(messages)).rpartition(_MARK)
+        if not mark:
+            raise ValueError("the chat template does not show an assistant's reply as it is")
+        return self._encode(tail)
+
+    def _open(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        """The first prompt of a conversation, up to where the reply begins."""
+        return self._encode(self._render(messages, reply_next=True))
+
+    def _bridge(self, messages: tuple[Message, ...], last_id: int) -> tuple[int, ...]:
+        """What to append after a sampled reply so that the next one can begin.
+
+        Args:
+            messages: What was said since.
+            last_id: The reply's last token. If it is the end of the turn it stands already; a
+                reply cut short is ended here, in tokens that are context and never trained.
+        """
+        tail = self._tail(messages)
+        return tail[1:] if last_id == self._end_id else tail
+
+    def _text(self, ids: tuple[int, ...]) -> str:
+        """A sampled reply as the environment sees it: without its stop token."""
+        if ids and ids[-1] in self.stop_ids:
+            ids = ids[:-1]
+        decoded: str = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return decoded
+
+    def reply(self, text: str) -> tuple[int, ...]:
+        """An agent's text as the tokens of a reply, end of turn included: what is scored, and
+        what a warm start imitates."""
+        return (*self._encode(self._harmless(text)), self._end_id)

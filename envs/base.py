@@ -1,0 +1,442 @@
+"""The environment protocol: a `gymnasium.Env` over text that knows seats, tasks and forks.
+
+An author writes the hooks of `definition.py` (`_setup`, `_rules`, `_observe`, `_legal`, `_acting`,
+`_apply`); here are reset, step, transcripts, the policy on bad replies, limits and forks, and in
+`episode.py` the state they share. What other libraries want to see (PettingZoo, one seat against
+opponents) are functions in `ludus.envs.views`, not methods here.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import gymnasium
+
+from ludus.envs.definition import OnInvalid, one_of
+from ludus.envs.episode import Episode
+from ludus.envs.formats import FORMATS
+from ludus.envs.outcome import InvalidMove, Outcome, Replay
+from ludus.envs.task import Task, TaskSet, derive_seed
+from ludus.envs.text import Message, Obs, TextSpace
+
+Info = dict[str, Any]
+
+_HELD = Outcome()  # a simultaneous move that waits for the others
+
+
+class TextEnv(Episode):
+    """A text environment with one, two or many seats.
+
+    Gymnasium's contract holds for the seat to act: `step` takes its reply and returns the
+    observation of the next seat to act with the reward of the seat that acted; `info["rewards"]`
+    has every seat's. A reply the rules cannot use never raises: it is answered by `on_invalid`.
+
+    Args:
+        render_mode: "ansi" (the position) or "transcript" (all that was said), or None.
+        split: Where `reset` draws tasks from when it is given none.
+        format: How actions are written in replies, a key of `FORMATS`.
+        show_legal: Whether prompts list the legal moves.
+        on_invalid: "retry" tells the seat what was wrong and asks again, up to `max_invalid`
+            times in a row, then it forfeits; "penalize" does so and takes `penalty` each time;
+            "forfeit" ends the episode at once; "noop" tells and asks again, without limit.
+        max_invalid: Second chances in a row.
+        penalty: Reward of a bad reply under "penalize".
+        forfeit: Rewards (of the seat that forfeits, of each other seat). SPIRAL trains with
+            (-1.5, 0.5), arXiv:2506.24119.
+        **params: The environment's own parameters, those named in `PARAMS`.
+
+    Raises:
+        ValueError: If an argument has a value that is not allowed.
+        TypeError: If a parameter is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        render_mode: str | None = None,
+        split: str = "train",
+        format: str = "plain",
+        show_legal: bool = True,
+        on_invalid: OnInvalid | None = None,
+        max_invalid: int | None = None,
+        penalty: float = -0.1,
+        forfeit: Sequence[float] | None = None,
+        **params: Any,
+    ) -> None:
+        one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        one_of("split", split, self.SPLITS)
+        one_of("format", format, FORMATS)
+        self.on_invalid = self.ON_INVALID if on_invalid is None else on_invalid
+        one_of("on_invalid", self.on_invalid, ("retry", "penalize", "forfeit", "noop"))
+        if unknown := params.keys() - self.PARAMS.keys():
+            raise TypeError(
+                f"{type(self).__name__} has no parameter {sorted(unknown)[0]!r}, "
+                f"it has: {sorted(self.PARAMS)}"
+            )
+        self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
+        self.format = FORMATS[format]
+        self.max_invalid = self.MAX_INVALID if max_invalid is None else max_invalid
+        self.penalty = penalty
+        self.forfeit = tuple(self.FORFEIT if forfeit is None else forfeit)
+        if len(self.forfeit) != 2:
+            raise ValueError(f"forfeit is two rewards (own, each other's), got {self.forfeit}")
+        self.params: dict[str, Any] = {**self.PARAMS, **params}
+        self._config: dict[str, Any] = {
+            "split": split, "format": format, "show_legal": show_legal,
+            "on_invalid": self.on_invalid, "max_invalid": self.max_invalid, "penalty": penalty,
+            "forfeit": list(self.forfeit), **params,
+        }  # fmt: skip
+        self.observation_space: TextSpace = TextSpace()
+        self._action_space: TextSpace | None = None
+        self._np_random = None
+        self._resets = 0
+        self._task_sets: dict[str, TaskSet] = {}
+        self._no_rewards = dict.fromkeys(self.ROLES, 0.0)
+        self._begin(Task(self.ENV_ID, split, -1, 0), 0)
+        self._base_names = frozenset(self.__dict__) | {"_base_names", "_np_random_seed", "spec"}
+
+    # ---- Gymnasium --------------------------------------------------------------------------
+
+    @property
+    def action_space(self) -> TextSpace:  # type: ignore[override]
+        """Texts; `sample` draws a legal action of the seat to act."""
+        if self._action_space is None:
+            self._action_space = TextSpace(legal=self.legal_actions)
+        return self._action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Obs, Info]:
+        """Start an episode.
+
+        Args:
+            seed: Decides chance in the episode, and the task where none is given. Without it,
+                episodes go on from the last seed: the same sequence after the same seed.
+            options: {"task": Task}, or {"split": str} with or without {"index": int}.
+
+        Returns:
+            The observation of the first seat to act, and info.
+
+        Raises:
+            ValueError: If options name an unknown split or an index outside it.
+        """
+        if seed is not None:
+            super().reset(seed=seed)
+            self._resets = 0
+        chance_seed = derive_seed("episode", self.np_random_seed, self._resets)
+        self._resets += 1
+        return self.start(self._choose_task(options or {}, chance_seed), chance_seed)
+
+    def _choose_task(self, options: Mapping[str, Any], draw: int) -> Task:
+        if unknown := options.keys() - {"task", "split", "index"}:
+            raise ValueError(f"reset options are task, split, index, not {sorted(unknown)[0]!r}")
+        task = options.get("task")
+        if isinstance(task, Task) and task.env_id == self.ENV_ID:
+            return task
+        if task is not None:
+            raise ValueError(f"options['task'] must be a Task of {self.ENV_ID}, got {task!r}")
+        split = options.get("split", self.split)
+        tasks = self._task_sets.get(split)
+        if tasks is None:
+            tasks = self._task_sets[split] = self.tasks(split, **self.params)
+        size = len(tasks)
+        index: int = options.get("index", draw % size)
+        if not 0 <= index < size:
+            raise ValueError(f"split {split!r} has tasks 0 to {size - 1}, not {index}")
+        return tasks[index]
+
+    def start(self, task: Task, chance_seed: int) -> tuple[Obs, Info]:
+        """Start an episode from exactly what decides it. `reset` and replay end up here."""
+        self._begin(task, chance_seed)
+        self._setup(task, random.Random(task.seed))
+        for role, inbox in self._inbox.items():
+            inbox.append(f"{self._rules(role)}\n{self.format.instruction}")
+        self._waiting = self._acting()
+        for seat in self._waiting:
+            self._prompt(seat)
+        seat = self._waiting[0]
+        return self.observe(seat), self._info(seat, "", {}, "")
+
+    def step(self, action: str, *, seat: str | None = None) -> tuple[Obs, float, bool, bool, Info]:
+        """Take one seat's reply.
+
+        Where moves are simultaneous, replies are held until the last seat has moved.
+
+        Args:
+            action: The reply, any text.
+            seat: Who replies; by default the first seat still to act.
+
+        Returns:
+            Observation of the next seat to act (at the end, of the seat that acted), reward of
+            the seat that acted, terminated, truncated, info.
+
+        Raises:
+            gymnasium.error.ResetNeeded: If the episode is over or was never started.
+            ValueError: If it is not that seat's turn.
+        """
+        if not self._waiting:
+            raise gymnasium.error.ResetNeeded("the episode is over: call reset before step")
+        actor = self._waiting[0] if seat is None else seat
+        if actor not in self._waiting:
+            raise ValueError(f"{actor!r} is not to act now, {list(self._waiting)} are")
+        self._log.append((actor, action))
+        self._transcripts[actor].append(Message("assistant", action))
+        problem = ""
+        try:
+            move = self.format.read(action)
+            if move is None:
+                raise InvalidMove(f"no action found. {self.format.instruction}")
+            self._moves[actor] = self._parse(move, actor)
+        except InvalidMove as error:
+            problem = str(error)
+            outcome = self._answer_invalid(actor, problem)
+        else:
+            if self._mistakes:
+                self._mistakes.pop(actor, None)
+            if len(self._waiting) > 1:
+                self._waiting = tuple([s for s in self._waiting if s != actor])
+                outcome = _HELD
+            else:
+                moves, self._moves = self._moves, {}
+                outcome = self._apply(moves)
+        return self._finish_step(actor, outcome, problem)
+
+    def _answer_invalid(self, actor: str, problem: str) -> Outcome:
+        mistakes = self._mistakes[actor] = self._mistakes.get(actor, 0) + 1
+        if self.on_invalid == "forfeit" or (
+            self.on_invalid != "noop" and mistakes > self.max_invalid
+        ):
+            offender, others = self.forfeit
+            return Outcome(
+                rewards={role: offender if role == actor else others for role in self.ROLES},
+                terminated=True,
+                text=f"{actor} forfeits: invalid action.",
+                success=False,
+                reason=f"{actor} forfeits: {problem}",
+            )
+        self._inbox[actor].append(f"Invalid action: {problem}")
+        rewards = {actor: self.penalty} if self.on_invalid == "penalize" else {}
+        return Outcome(rewards=rewards)
+
+    def _finish_step(
+        self, actor: str, outcome: Outcome, problem: str
+    ) -> tuple[Obs, float, bool, bool, Info]:
+        for role, reward in outcome.rewards.items():
+            self._returns[role] += reward
+        if news := outcome.text:
+            for role in self.ROLES:
+                if said := news if isinstance(news, str) else news.get(role):
+                    self._inbox[role].append(said)
+        terminated = outcome.terminated
+        truncated = not terminated and len(self._log) >= self.MAX_TURNS
+        if terminated or truncated:
+            self._waiting = ()
+            for role, inbox in self._inbox.items():
+                if inbox:
+                    self._flush(role, inbox)
+        elif problem:
+            self._prompt(actor)
+        elif outcome is not _HELD:
+            self._waiting = self._acting()
+            for seat in self._waiting:
+                self._prompt(seat)
+        seat = self._waiting[0] if self._waiting else ""
+        info = self._info(seat, actor, outcome.rewards, problem)
+        if outcome.parts:
+            info["reward_parts"] = outcome.parts
+        if outcome.metrics:
+            info["metrics"] = outcome.metrics
+        if terminated or truncated:
+            info["outcome"] = self._summary(outcome, truncated)
+        reward = float(outcome.rewards.get(actor, 0.0))
+        return self.observe(seat or actor), reward, terminated, truncated, info
+
+    def _prompt(self, seat: str) -> None:
+        inbox = self._inbox[seat]
+        if sight := self._observe(seat):
+            inbox.append(sight)
+        if self.show_legal and (legal := self._legal(seat)) is not None:
+            inbox.append(f"Legal actions: {', '.join(legal)}")
+        self._flush(seat, inbox)
+
+    def _flush(self, seat: str, inbox: list[str]) -> None:
+        self._transcripts[seat].append(Message("user", "\n".join(inbox)))
+        inbox.clear()
+
+    def _info(self, seat: str, actor: str, rewards: Mapping[str, float], problem: str) -> Info:
+        return {
+            "seat": seat,
+            "acting": self._waiting,
+            "actor": actor,
+            "rewards": {**self._no_rewards, **rewards},
+            "legal_actions": self.legal_actions(seat) if seat else None,
+            "task_key": self._task_key,
+            "split": self.task.split,
+            "turn": len(self._log),
+            "invalid": problem,
+        }
+
+    def _summary(self, outcome: Outcome, truncated: bool) -> Info:
+        ranking = sorted(self.ROLES, key=self._returns.__getitem__, reverse=True)
+        draw = len(ranking) < 2 or self._returns[ranking[0]] == self._returns[ranking[1]]
+        return {
+            "returns": self._returns.copy(),
+            "winner": "" if draw else ranking[0],
+            "success": outcome.success,
+            "reason": outcome.reason or ("turn limit" if truncated else ""),
+        }
+
+    def render(self) -> str | None:
+        """The position ("ansi") or all that was said ("transcript"); None without a mode."""
+        if self.render_mode == "ansi":
+            seat = self._waiting[0] if self._waiting else self.ROLES[0]
+            return self._render() or str(self.observe(seat))
+        if self.render_mode == "transcript":
+            return "\n".join(
+                f"[{role}] {message.role}: {message.content}"
+                for role in self.ROLES
+                for message in self._transcripts[role]
+            )
+        return None
+
+    # ---- seats ------------------------------------------------------------------------------
+
+    @property
+    def acting(self) -> tuple[str, ...]:
+        """Seats whose reply is awaited; () when the episode is over."""
+        return self._waiting
+
+    @property
+    def returns(self) -> dict[str, float]:
+        """Sum of rewards so far, per seat."""
+        return dict(self._returns)
+
+    def observe(self, seat: str) -> Obs:
+        """What a seat has been shown since it last acted. Pure."""
+        if news := self._inbox[seat]:
+            told = Message("user", "\n".join(news))
+            return Obs(told.content, (told,))
+        said = self._transcripts[seat]
+        if not said or said[-1].role == "assistant":
+            return Obs()
+        if len(said) > 1 and said[-2].role != "assistant":
+            # Asked, and then told of the end before it had answered.
+            return Obs(f"{said[-2].content}\n{said[-1].content}", (said[-2], said[-1]))
+        return Obs(said[-1].content, (said[-1],))
+
+    def legal_actions(self, seat: str | None = None) -> list[str] | None:
+        """Exact texts a seat (by default the next to act) may reply; None if any text may do."""
+        if seat is None:
+            if not self._waiting:
+                return None
+            seat = self._waiting[0]
+        legal = self._legal(seat)
+        if legal is None:
+            return None
+        write = self.format.write
+        return list(legal) if write is str else [write(move) for move in legal]
+
+    def transcript(self, seat: str) -> tuple[Message, ...]:
+        """All that was said to and by a seat. It only ever grows."""
+        return tuple(self._transcripts[seat])
+
+    def step_all(
+        self, actions: Mapping[str, str]
+    ) -> tuple[dict[str, Obs], dict[str, float], bool, bool, Info]:
+        """Take the replies of all acting seats at once.
+
+        Returns:
+            Observations and rewards of every seat, terminated, truncated, the last info.
+
+        Raises:
+            ValueError: If the seats are not exactly those to act.
+        """
+        if set(actions) != set(self._waiting):
+            raise ValueError(f"seats to act are {list(self._waiting)}, got {sorted(actions)}")
+        rewards = dict.fromkeys(self.ROLES, 0.0)
+        terminated, truncated, info = False, False, Info()
+        for seat in self._waiting:
+            _, _, terminated, truncated, info = self.step(actions[seat], seat=seat)
+            for role, reward in info["rewards"].items():
+                rewards[role] += reward
+            if terminated or truncated:
+                break
+        return {r: self.observe(r) for r in self.ROLES}, rewards, terminated, truncated, info
+
+    # ---- branching --------------------------------------------------------------------------
+
+    def fork(self, n: int = 1, *, reseed: int | None = None) -> list[Self]:
+        """Independent copies of the episode as it stands.
+
+        Args:
+            n: How many.
+            reseed: Gives copy i a chance stream of its own, from (reseed, i); by default all go on
+                with the stream of the original.
+
+        Raises:
+            ValueError: If the environment cannot be forked.
+        """
+        if self.metadata["fork"] == "none":
+            raise ValueError(f"{self.ENV_ID} cannot be forked")
+        twins = [self._copy() for _ in range(n)]
+        if reseed is not None:
+            for i, twin in enumerate(twins):
+                twin._reseed(derive_seed("fork", reseed, i))
+        return twins
+
+    def _copy(self) -> Self:
+        twin = object.__new__(type(self))
+        if self.metadata["fork"] == "state":
+            twin.__dict__.update(self.get_state())
+        else:
+            twin.set_state(self.get_state())
+        return twin
+
+    def get_state(self) -> dict[str, Any]:
+        """The episode and all that decides how it goes on; picklable. For `set_state`."""
+        if self.metadata["fork"] != "replay":
+            return super().get_state()
+        return {
+            "replay": self.replay() if self._waiting or self._log else None,
+            "config": self._config,
+            # What decides the episodes after this one.
+            "after": {
+                "_np_random_seed": self._np_random_seed,
+                "_resets": self._resets,
+                "render_mode": self.render_mode,
+                "spec": self.spec,
+            },
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to what `get_state` gave. The state may be set any number of times."""
+        if self.metadata["fork"] != "replay":
+            return super().set_state(state)
+        self.__dict__.clear()
+        type(self).__init__(self, **state["config"])
+        if state["replay"] is not None:
+            self._run(state["replay"])
+        self.__dict__.update(state["after"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.get_state()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.set_state(state)
+
+    @classmethod
+    def from_replay(cls, replay: Replay) -> Self:
+        """Run an episode again, up to where the record ends."""
+        env = cls(**replay.config)
+        env._run(replay)
+        return env
+
+    def _run(self, replay: Replay) -> None:
+        self.start(replay.task, replay.chance_seed)
+        reseeds = list(replay.reseeds)
+        for at in range(len(replay.actions) + 1):
+            while reseeds and reseeds[0][0] == at:
+                self._reseed(reseeds.pop(0)[1])
+            if at < len(replay.actions):
+                seat, action = replay.actions[at]
+                self.step(action, seat=seat)

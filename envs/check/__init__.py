@@ -1,0 +1,116 @@
+"""The conformance checker: what `ludus check ID` runs. For tests, see `ludus.testing`.
+
+Each item is a function whose docstring names the failure, met in the wild, that motivates it.
+Items 11 (overlap of splits) and 15 to 17 (oracles, gameability, headroom) are not built yet.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable
+
+from ludus.envs import registry
+from ludus.envs.base import TextEnv
+from ludus.envs.check.branching import forks, round_trips
+from ludus.envs.check.contract import rewards_and_ends, standard_apis
+from ludus.envs.check.determinism import global_rng, no_leaks, repeatable
+from ludus.envs.check.hostile import hostile_replies
+from ludus.envs.check.knowledge import golden_answers, hidden_information, pure_observation
+from ludus.envs.check.outside import no_network, throughput
+from ludus.envs.check.report import CheckFailed, Item, Report, Status
+from ludus.envs.check.subject import Broken, Skipped, Subject
+
+__all__ = ["ITEMS", "CheckFailed", "Item", "Report", "check_env"]
+
+Check = Callable[[Subject], str | tuple[str, dict[str, float]]]
+
+ITEMS: dict[int, tuple[str, Check]] = {
+    1: ("standard APIs", standard_apis),
+    2: ("same seed, same episode", repeatable),
+    3: ("global randomness", global_rng),
+    4: ("episode leaks, memory", no_leaks),
+    5: ("pure observation", pure_observation),
+    6: ("forks", forks),
+    7: ("hostile replies", hostile_replies),
+    8: ("rewards and endings", rewards_and_ends),
+    9: ("golden answers", golden_answers),
+    10: ("hidden information", hidden_information),
+    12: ("network, imports", no_network),
+    13: ("round trips", round_trips),
+    14: ("throughput", throughput),
+}
+"""Number -> name and check, in the order they run."""
+
+
+def check_env(
+    env: str | type[TextEnv] | TextEnv,
+    *,
+    items: Iterable[int] | None = None,
+    episodes: int = 20,
+    seed: int = 0,
+    on_item: Callable[[Item], None] | None = None,
+) -> Report:
+    """Check that an environment keeps the promises of the protocol.
+
+    Args:
+        env: An id, a class, or an object (which is not touched: others are made like it).
+        items: Numbers of `ITEMS`; by default all.
+        episodes: How many episodes an item plays, roughly. Fewer for slow environments.
+        seed: Another seed looks at other episodes.
+        on_item: Called after each item, to show progress.
+
+    Returns:
+        The report; `raise_for_failures` makes it a test.
+
+    Raises:
+        UnknownEnv: If nothing has the id.
+        ValueError: If there is no item of a number, or fewer than one episode.
+    """
+    numbers = list(ITEMS) if items is None else list(items)
+    if unknown := [number for number in numbers if number not in ITEMS]:
+        raise ValueError(f"unknown item {unknown[0]}, allowed: {', '.join(map(str, ITEMS))}")
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    subject = _subject(env, episodes, seed)
+    results = []
+    for number in numbers:
+        results.append(_run(number, subject))
+        if on_item is not None:
+            on_item(results[-1])
+    return Report(env_id=subject.env_id, items=tuple(results))
+
+
+def _subject(env: str | type[TextEnv] | TextEnv, episodes: int, seed: int) -> Subject:
+    if isinstance(env, str):
+        spec = registry.spec(env)
+        return Subject(spec.load(), spec.kwargs, spec.id, episodes, seed)
+    if isinstance(env, TextEnv):
+        return Subject(type(env), env.replay().config, env.ENV_ID, episodes, seed)
+    return Subject(env, {}, env.ENV_ID or env.__name__, episodes, seed)
+
+
+def _run(number: int, subject: Subject) -> Item:
+    name, check = ITEMS[number]
+    status: Status = "passed"
+    detail, figures = "", dict[str, float]()
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Gymnasium and PettingZoo warn of every text space
+            result = check(subject)
+        detail, figures = (result, figures) if isinstance(result, str) else result
+    except Skipped as reason:
+        status, detail = "skipped", str(reason)
+    except Broken as fault:
+        status, detail = "failed", str(fault)
+    except Exception as error:  # the environment's own, or another library's assertion
+        status, detail = "failed", f"{type(error).__name__}: {error}"
+    finally:
+        subject.close()
+    return Item(
+        number=number,
+        name=name,
+        status=status,
+        detail=detail,
+        seconds=time.perf_counter() - start,
+        figures=figures,
+    )

@@ -1,0 +1,67 @@
+"""Items 12 and 14: what an environment needs from outside, and what it costs."""
+
+import importlib.util
+import time
+
+from ludus.envs.check.child import Job, import_seconds, run_children
+from ludus.envs.check.subject import Subject, advance, broken, choose, reach
+
+_IMPORT_BUDGET_S = 0.5
+_MEASURE_S = 0.3
+
+
+def no_network(subject: Subject) -> str:
+    """Making, resetting and stepping need no network and read no environment variable.
+
+    25 of 95 TextArena games do not start on a machine without network: NLTK downloads, API keys.
+    Imports of 1.5 to 5 seconds (GEM, verifiers, OpenEnv) are paid by every worker process.
+    """
+    seeds = subject.seeds(min(5, subject.episodes))
+    (touched,) = run_children([Job("guard", subject, seeds)])
+    if touched:
+        broken("; ".join(touched[:3]))
+    module = subject.env_class.__module__
+    if module == "__main__" or importlib.util.find_spec(module) is None:
+        return f"{len(seeds)} episodes under guard; defined in a script, its import is not timed"
+    seconds = import_seconds(module)
+    if seconds > _IMPORT_BUDGET_S:
+        broken(f"import takes {seconds:.2f} s over Gymnasium, at most {_IMPORT_BUDGET_S} s")
+    return f"{len(seeds)} episodes under guard; import takes {seconds:.2f} s over Gymnasium"
+
+
+def throughput(subject: Subject) -> tuple[str, dict[str, float]]:
+    """Steps a second, fork time and bytes a turn, reported and not judged.
+
+    Environments get slower unseen: TextArena's steps fall from 35,000 to 1,300 a second when an
+    object is used again.
+    """
+    figures = measure(subject)
+    parts = [f"{figures['steps_per_s']:,.0f} steps/s", f"{figures['bytes_per_turn']:.0f} B/turn"]
+    if "fork_us" in figures:
+        parts.insert(1, f"fork {figures['fork_us']:.0f} us")
+    return ", ".join(parts), figures
+
+
+def measure(subject: Subject, seconds: float = _MEASURE_S) -> dict[str, float]:
+    """Random play, resets included: steps/s, fork time in microseconds, UTF-8 bytes a turn."""
+    env, rng = subject.make(), subject.rng("throughput")
+    env.reset(seed=subject.seed)
+    steps, shown, start = 0, 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds:
+        for _ in range(10):
+            obs, _ = env.reset()
+            shown += len(obs)
+            while env.acting:
+                obs, *_ = env.step(choose(env, env.acting[0], rng))
+                shown += len(obs)
+                steps += 1
+    figures = {"steps_per_s": steps / spent, "bytes_per_turn": shown / max(1, steps)}
+    if env.metadata["fork"] != "none":
+        reach(env, rng, 4)
+        advance(env, rng, 0)
+        forks, start = 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < seconds / 3:
+            env.fork(10)
+            forks += 10
+        figures["fork_us"] = spent / forks * 1e6
+    return figures

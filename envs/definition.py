@@ -1,0 +1,134 @@
+"""What an environment is: the half of `TextEnv` that an author declares and writes."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import gymnasium
+
+from ludus.envs.outcome import Golden, InvalidMove, Outcome, Verdict
+from ludus.envs.task import Task, TaskSet
+
+OnInvalid = Literal["retry", "penalize", "forfeit", "noop"]
+
+
+class Definition(gymnasium.Env[str, str]):
+    """The facts an author declares and the hooks an author writes. Subclass `TextEnv`, not this."""
+
+    # ---- declared ---------------------------------------------------------------------------
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  # Gymnasium's own name and type
+        "render_modes": ["ansi", "transcript"],
+        "render_fps": 1,
+        "deterministic": True,
+        "fork": "state",
+        "blocking": False,
+    }
+    """`fork`: "state" copies, "replay" runs the episode again, "none" refuses. `blocking`: a step
+    waits for something outside, so rollouts give it a thread."""
+    ENV_ID: ClassVar[str] = ""
+    ROLES: ClassVar[tuple[str, ...]] = ("player_0",)
+    ZERO_SUM: ClassVar[bool] = False
+    MAX_TURNS: ClassVar[int] = 64
+    """Replies, of all seats together, after which the episode is truncated."""
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 2**31, "valid": 500, "test": 500}
+    SPLIT_BY: ClassVar[Literal["content", "seed", "none"]] = "seed"
+    """What keeps splits apart: the content of worlds, only their seeds, or nothing, because there
+    are too few worlds. The checker measures it."""
+    ON_INVALID: ClassVar[OnInvalid] = "retry"
+    MAX_INVALID: ClassVar[int] = 2
+    FORFEIT: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    PARAMS: ClassVar[Mapping[str, Any]] = {}
+    """Names and defaults of the environment's own parameters; JSON."""
+
+    # ---- written: the first four by every author --------------------------------------------
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        """Build the world from `{**self.PARAMS, **task.params}` and `rng`, which is seeded by
+        `task.seed`. State lives in attributes of plain Python data; any attribute set here or
+        later is state."""
+        raise NotImplementedError
+
+    def _rules(self, seat: str) -> str:
+        """The first thing a seat is told: the rules, and what only it may know. Short and fixed
+        first, private and varying last, so that prompts share their beginning."""
+        raise NotImplementedError
+
+    def _observe(self, seat: str) -> str:
+        """What a seat sees when it is to act, beyond the news (`Outcome.text`) since its last
+        turn. Empty by default."""
+        return ""
+
+    def _legal(self, seat: str) -> Sequence[str] | None:
+        """Moves a seat may make now; None where any text is a move."""
+        return None
+
+    def _acting(self) -> tuple[str, ...]:
+        """Seats to act now: one if turns alternate, several if moves are simultaneous."""
+        return self.ROLES[:1]
+
+    def _parse(self, text: str, seat: str) -> Any:
+        """The move a text means. By default one of `_legal`, in any case.
+
+        Raises:
+            InvalidMove: If it means none; the message goes to the agent.
+        """
+        legal = self._legal(seat)
+        if legal is None or text in legal:
+            return text
+        folded = text.casefold()
+        for move in legal:
+            if move.casefold() == folded:
+                return move
+        shown = text if len(text) <= 40 else text[:40] + "..."
+        raise InvalidMove(f"{shown!r} is not a legal action")
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        """The transition: the move of every seat that was to act, all legal."""
+        raise NotImplementedError
+
+    def _secrets(self, seat: str) -> Sequence[str]:
+        """Texts that no other seat may be shown before the end. For the checker."""
+        return ()
+
+    def _render(self) -> str:
+        """The position, for people. By default what the seat to act sees."""
+        return ""
+
+    @classmethod
+    def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
+        """The tasks of a split, for given parameters. Tasks name only what differs from `PARAMS`,
+        so that their keys stay when an environment gains a parameter."""
+        one_of("split", split, cls.SPLITS)
+        own = {name: value for name, value in params.items() if value != cls.PARAMS.get(name)}
+        return TaskSet(cls.ENV_ID, split, cls.SPLITS[split], own)
+
+    @classmethod
+    def worlds(cls, **params: Any) -> Sequence[tuple[float, Task]] | None:
+        """Every distinct world with its probability, where they are few: what exact solvers and
+        exploitability are computed over. None where they are many."""
+        return None
+
+    def golden(self, seat: str | None = None) -> Golden | None:
+        """What a perfect agent knows now; None where the environment does not say. Pure."""
+        return None
+
+    def verify(self, answer: str, seat: str | None = None) -> Verdict:
+        """Judge an answer without sending it. Pure. By default: equals the golden answer or one
+        of its aliases, in any case.
+
+        Raises:
+            ValueError: If the environment has no golden answer.
+        """
+        golden = self.golden(seat)
+        if golden is None or golden.answer is None:
+            raise ValueError(f"{self.ENV_ID} has no golden answer to verify against")
+        accepted = {text.strip().casefold() for text in (golden.answer, *golden.aliases)}
+        passed = answer.strip().casefold() in accepted
+        return Verdict(float(passed), passed)
+
+
+def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Raise the ValueError that names a bad value and the allowed ones."""
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(map(str, allowed))}")

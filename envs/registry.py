@@ -1,0 +1,184 @@
+"""Names of environments: `make("ludus/KuhnPoker-v1")`, suites, and other packages' own.
+
+Every id is also registered with Gymnasium, so `gymnasium.make` and `gymnasium.make_vec` take it
+once `ludus` is imported. A package adds its environments by the entry-point group `ludus.envs`:
+each entry point names a module (or a function) whose import (or call) registers them.
+"""
+
+import copy
+import difflib
+import importlib
+import importlib.metadata
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import parse_env_id
+from gymnasium.vector import AutoresetMode
+
+from ludus.envs.base import TextEnv
+
+ENTRY_POINT_GROUP = "ludus.envs"
+
+
+class UnknownEnv(ValueError):  # noqa: N818  # reads as what it is
+    """No environment has this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What the registry knows of an environment."""
+
+    id: str
+    entry_point: str | type[TextEnv]
+    """The class, or "module:Class", imported when first made."""
+    tags: tuple[str, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Constructor arguments that make this id what it is."""
+
+    def load(self) -> type[TextEnv]:
+        """The class."""
+        if not isinstance(self.entry_point, str):
+            return self.entry_point
+        module, _, name = self.entry_point.partition(":")
+        loaded: type[TextEnv] = getattr(importlib.import_module(module), name)
+        return loaded
+
+
+_SPECS: dict[str, Spec] = {}
+_SUITES: dict[str, list[str]] = {}
+_plugins_loaded = False
+
+
+def register(
+    id: str,
+    entry_point: str | type[TextEnv],
+    *,
+    tags: Sequence[str] = (),
+    suites: Sequence[str] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> None:
+    """Give an environment a name, here and in Gymnasium.
+
+    Registering an id again replaces it, as in Gymnasium. A class given directly must be importable
+    from worker processes to be used in asynchronous vector environments.
+
+    Args:
+        id: `namespace/Name-vN`. A change of behaviour is a new version.
+        entry_point: The `TextEnv` class, or "module:Class".
+        tags: For `ludus list`.
+        suites: Named lists of ids that this one joins.
+        kwargs: Constructor arguments.
+
+    Raises:
+        ValueError: If the id is not of that form.
+    """
+    try:
+        namespace, _, version = parse_env_id(id)
+    except gymnasium.error.Error:
+        namespace = version = None
+    if namespace is None or version is None:
+        raise ValueError(f"an environment id is namespace/Name-vN, got {id!r}")
+    if isinstance(entry_point, type) and not entry_point.ENV_ID:
+        entry_point.ENV_ID = id
+    _SPECS[id] = Spec(id, entry_point, tuple(tags), dict(kwargs or {}))
+    for suite_name in suites:
+        members = _SUITES.setdefault(suite_name, [])
+        if id not in members:
+            members.append(id)
+    gymnasium.registry.pop(id, None)  # without this Gymnasium warns on every second registration
+    gymnasium.register(id, entry_point="ludus:make", kwargs={"env_id": id})
+
+
+def _load_plugins() -> None:
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            loaded = entry.load()
+            if callable(loaded):
+                loaded()
+        except Exception as error:  # another package's fault must not hide our environments
+            warnings.warn(
+                f"environments of plugin {entry.name!r} left out: {error!r}", stacklevel=3
+            )
+
+
+def spec(id: str) -> Spec:
+    """What is known of an id; "module:id" imports the module first.
+
+    Raises:
+        UnknownEnv: If nothing has it; the message names the nearest ids.
+    """
+    if ":" in id:
+        module, _, id = id.partition(":")
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UnknownEnv(f"no module {error.name!r} to import {id!r} from") from error
+    if id not in _SPECS:
+        _load_plugins()
+    if id not in _SPECS:
+        near = difflib.get_close_matches(id, _SPECS, n=3, cutoff=0.4) or sorted(_SPECS)
+        raise UnknownEnv(f"unknown environment {id!r}, nearest: {', '.join(near)}")
+    return _SPECS[id]
+
+
+def specs() -> list[Spec]:
+    """All environments, other packages' included, by id."""
+    _load_plugins()
+    return [_SPECS[id] for id in sorted(_SPECS)]
+
+
+def suite(name: str) -> tuple[str, ...]:
+    """The ids of a suite.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    _load_plugins()
+    if name not in _SUITES:
+        raise ValueError(f"unknown suite {name!r}, known: {', '.join(sorted(_SUITES))}")
+    return tuple(_SUITES[name])
+
+
+def make(id: str, **kwargs: Any) -> TextEnv:
+    """Build an environment, without wrappers.
+
+    Raises:
+        UnknownEnv: If nothing has the id.
+        ValueError, TypeError: As the environment's constructor.
+    """
+    found = spec(id)
+    env = found.load()(**{**found.kwargs, **kwargs})
+    env.spec = copy.deepcopy(gymnasium.spec(found.id))  # Gymnasium hands out its own record
+    env.spec.kwargs.update(kwargs)
+    return env
+
+
+def make_vec(
+    id: str, num_envs: int, *, mode: str = "sync", **kwargs: Any
+) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    """A Gymnasium vector environment whose observations are the texts that were sent.
+
+    Episodes that end wait for `reset(options={"reset_mask": ...})`, so that no last observation is
+    lost. "sync" steps in this process and is the faster for all but slow environments; "async"
+    has a process for each.
+
+    Raises:
+        ValueError: If the mode is neither.
+    """
+    if mode not in ("sync", "async"):
+        raise ValueError(f"unknown mode {mode!r}, allowed: sync, async")
+    found = spec(id)
+    return gymnasium.make_vec(
+        found.id,
+        num_envs=num_envs,
+        vectorization_mode=mode,
+        vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED},
+        **kwargs,
+    )

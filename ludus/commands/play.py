@@ -1,0 +1,90 @@
+"""`ludus play`: a person against any opponent, at the terminal."""
+
+import random
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from ludus.agents.base import Agent, Prepares, make_agent
+from ludus.agents.human import HumanAgent, Quit, frame
+from ludus.envs.base import TextEnv
+from ludus.envs.registry import make
+from ludus.envs.task import derive_seed
+
+
+def play(
+    env_id: str,
+    *,
+    opponent: str = "random",
+    seat: str | None = None,
+    seed: int | None = None,
+    **kwargs: Any,
+) -> dict[str, float] | None:
+    """Play one episode on standard input and output.
+
+    Args:
+        env_id: A registered id.
+        opponent: Spec of the agent that plays all other seats.
+        seat: The person's; by default the first.
+        seed: Decides the task, chance and the opponent's draws; by default the clock does.
+        **kwargs: The environment's.
+
+    Returns:
+        Every seat's return, or None if the person left: quit, end of input, or Ctrl-C.
+
+    Raises:
+        ValueError: If the environment, the opponent or the seat is unknown, or the opponent cannot
+            play the environment.
+    """
+    env = make(env_id, **{"show_legal": False, **kwargs, "render_mode": "ansi"})
+    own = env.ROLES[0] if seat is None else seat
+    if own not in env.ROLES:
+        raise ValueError(f"unknown seat {own!r}, seats: {', '.join(env.ROLES)}")
+    person = HumanAgent()
+    agents: dict[str, Agent] = {own: person}
+    if len(env.ROLES) > 1:
+        other = make_agent(opponent)
+        if isinstance(other, Prepares):
+            other.prepare(env)
+        agents |= {role: other for role in env.ROLES if role != own}
+    seed = random.SystemRandom().randrange(2**31) if seed is None else seed
+    console = Console(highlight=False)
+    versus = f" against [bold]{escape(opponent)}[/]" if len(env.ROLES) > 1 else ""
+    console.print(
+        f"[bold]{env.ENV_ID}[/], you are [bold]{own}[/]{versus}, seed {seed}. Type quit to leave."
+    )
+    try:
+        return _episode(console, env, agents, own, seed)
+    except (Quit, EOFError, KeyboardInterrupt):
+        console.print("\nBye.")
+        return None
+    finally:
+        env.close()
+
+
+def _episode(
+    console: Console, env: TextEnv, agents: dict[str, Agent], own: str, seed: int
+) -> dict[str, float]:
+    rng = random.Random(derive_seed("play", seed))
+    _, info = env.reset(seed=seed)
+    while env.acting:
+        seat = env.acting[0]
+        _, _, _, _, info = env.step(agents[seat].act(env, seat, rng), seat=seat)
+    outcome = info["outcome"]
+    console.print()
+    if news := env.observe(own):
+        console.print(escape(news))
+    frame(console, env, env.render() or "")
+    returns: dict[str, float] = outcome["returns"]
+    console.print(f"{_verdict(outcome, own)}: {escape(outcome['reason'])}. ", end="")
+    console.print("Returns: " + ", ".join(f"{role} {value:+g}" for role, value in returns.items()))
+    return returns
+
+
+def _verdict(outcome: dict[str, Any], own: str) -> str:
+    if outcome["success"] is not None:
+        return "[green]Solved[/]" if outcome["success"] else "[red]Not solved[/]"
+    if not outcome["winner"]:
+        return "[yellow]Draw[/]"
+    return "[green]You win[/]" if outcome["winner"] == own else "[red]You lose[/]"

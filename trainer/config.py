@@ -1,0 +1,194 @@
+"""Configuration: one frozen dataclass, and recipes that are instances of it."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ludus.envs.formats import FORMATS
+from ludus.trainer.advantages import ADVANTAGES
+from ludus.trainer.loss import AGGREGATIONS, LOSSES
+from ludus.trainer.schedule import SCHEDULES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """One training run. On a CPU, equal configs and code give equal weights, byte for byte."""
+
+    env: str = "ludus/KuhnPoker-v1"
+    """Environment to train in."""
+    env_args: str = "{}"
+    """Its own parameters, as a JSON object."""
+    model: str = "small"
+    """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
+    folder, or a hub id."""
+    out: str = "runs/train"
+    """Folder of the run: metrics, checkpoints, report."""
+    seed: int = 0
+    """Decides everything random in the run."""
+    device: str = "cpu"
+    """Where the model lives, as torch names it."""
+    threads: int = 0
+    """CPU threads of torch; 0 leaves it alone. Results are bitwise equal for an equal number."""
+
+    steps: int = 200
+    """Optimizer steps (times `epochs`)."""
+    episodes: int = 256
+    """Episodes per step."""
+    group_size: int = 1
+    """Episodes per task. Estimators that compare siblings need 2 or more."""
+    opponent: str = "self"
+    """"self": the policy plays all seats. Else an agent ("random", "nash", ...) that plays the
+    others, while the policy's seat rotates."""
+    format: str = "plain"
+    """How actions are written in replies: plain, boxed, tag."""
+    on_invalid: str = "forfeit"
+    """What a bad reply costs: forfeit, retry, penalize, noop."""
+    forfeit: tuple[float, float] = (-1.5, 0.5)
+    """Rewards of a forfeit: of the offender, of the others. The default is SPIRAL's."""
+    max_reply_tokens: int = 8
+    """A reply is cut after this many tokens."""
+    temperature: float = 1.0
+    """Of sampling, and of the distribution that is trained."""
+
+    advantage: str = "rae"
+    """Estimator: rae (running mean per game and role), group_mean, returns."""
+    loss: str = "ppo"
+    """Policy loss: ppo, reinforce."""
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    aggregation: str = "token-mean"
+    """How token losses are averaged: token-mean, seq-mean-token-sum, seq-mean-token-mean,
+    seq-mean-token-sum-norm."""
+    norm: float = 8.0
+    """The constant C of "seq-mean-token-sum-norm", which divides the sum over a step's tokens by C
+    times the number of trajectories: SPIRAL's, with C the longest reply."""
+    epochs: int = 1
+    """Optimizer steps on each rollout."""
+    bin_tokens: int = 1024
+    """Trajectories that share a prefix are trained together in bins of at most this many tokens."""
+    micro_tokens: int = 16_384
+    """Tokens per forward and backward pass, padding included."""
+
+    lr: float = 3e-4
+    lr_end: float = 0.0
+    """Value at the last step."""
+    lr_schedule: str = "linear"
+    """constant, linear, cosine, inverse, sqrt."""
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    entropy: float = 0.0
+    """Weight of the entropy bonus, nats."""
+    entropy_end: float = 0.0
+    entropy_schedule: str = "linear"
+    kl: float = 0.0
+    """Weight of KL(policy || magnet), nats. Its annealing is what makes self-play converge."""
+    kl_end: float = 0.0
+    kl_schedule: str = "linear"
+    magnet_every: int = 0
+    """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
+
+    warmstart_episodes: int = 256
+    """Episodes of random legal play to imitate first; 0 starts from the model as it is."""
+    warmstart_steps: int = 150
+    """Optimizer steps of that imitation."""
+    warmstart_lr: float = 3e-3
+
+    parity_tolerance: float = 1e-3
+    """The run stops when engine and learner differ by more, nats."""
+    eval_every: int = 20
+    """Steps between evaluations; exploitability where the game is small enough, else win rates."""
+    eval_episodes: int = 100
+    """Episodes per opponent of an evaluation."""
+    checkpoint_every: int = 50
+    """Steps between checkpoints. One is also written at the end and when interrupted."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(allowed)}")
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if self.episodes % self.group_size:
+            raise ValueError(
+                f"episodes must be a multiple of group_size, got {self.episodes} and "
+                f"{self.group_size}"
+            )
+        if self.advantage == "group_mean" and self.group_size < 2:
+            raise ValueError(f"advantage group_mean needs group_size >= 2, got {self.group_size}")
+        if self.loss == "reinforce" and self.epochs > 1:
+            raise ValueError(f"loss reinforce is for epochs 1, got {self.epochs}: use ppo")
+        try:
+            args = json.loads(self.env_args)
+        except json.JSONDecodeError:
+            args = None
+        if not isinstance(args, dict):
+            raise ValueError(f"env_args must be a JSON object, got {self.env_args!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "TrainConfig":
+        """Read what `to_json` wrote."""
+        fields = {f.name for f in dataclasses.fields(cls)}
+        if unknown := record.keys() - fields:
+            raise ValueError(f"unknown config field {sorted(unknown)[0]!r}")
+        return cls(**{**record, "forfeit": tuple(record["forfeit"])})
+
+    def digest(self) -> str:
+        """Short hash of everything that decides the numbers."""
+        text = json.dumps({**self.to_json(), "out": ""}, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+_CHOICES = {
+    "format": tuple(FORMATS),
+    "on_invalid": ("forfeit", "retry", "penalize", "noop"),
+    "advantage": tuple(ADVANTAGES),
+    "loss": tuple(LOSSES),
+    "aggregation": AGGREGATIONS,
+    "lr_schedule": tuple(SCHEDULES),
+    "entropy_schedule": tuple(SCHEDULES),
+    "kl_schedule": tuple(SCHEDULES),
+}
+_POSITIVE = (
+    "steps", "episodes", "group_size", "max_reply_tokens", "temperature", "norm", "epochs",
+    "bin_tokens", "micro_tokens", "lr", "grad_clip", "warmstart_lr", "parity_tolerance",
+    "eval_every", "eval_episodes", "checkpoint_every",
+)  # fmt: skip
+_NOT_NEGATIVE = (
+    "threads", "lr_end", "weight_decay", "entropy", "entropy_end", "kl", "kl_end", "magnet_every",
+    "warmstart_episodes", "warmstart_steps", "clip_low", "clip_high",
+)  # fmt: skip
+
+RECIPES: dict[str, TrainConfig] = {
+    "spiral": TrainConfig(
+        out="runs/spiral",
+        loss="ppo",
+        advantage="rae",
+        aggregation="seq-mean-token-sum-norm",
+        epochs=2,
+    ),
+    "kuhn-selfplay": TrainConfig(
+        out="runs/kuhn-selfplay",
+        steps=400,
+        episodes=2048,
+        kl=0.1,
+        kl_end=0.003,
+        kl_schedule="inverse",
+        lr=1e-3,
+        lr_end=1e-4,
+        aggregation="seq-mean-token-sum",
+    ),
+}
+"""Named configs; any field can be overridden on the command line."""

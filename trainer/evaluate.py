@@ -1,0 +1,201 @@
+"""Evaluation: how far a policy is from unbeatable, and how it does against opponents."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import Any
+
+from scipy.stats import t as student_t
+
+from ludus.agents.base import make_agent
+from ludus.agents.policy import ModelAgent
+from ludus.agents.solvers.best_response import best_response, evaluate as expected_returns
+from ludus.agents.solvers.game_tree import GameTree, Infoset
+from ludus.envs import registry
+from ludus.envs.base import TextEnv
+from ludus.envs.task import derive_seed
+from ludus.trainer.rollout import Rollout
+from ludus.trainer.trajectory import Stop, usable
+
+
+@dataclass(frozen=True, slots=True)
+class Exploitability:
+    """How much best responses win against a policy, computed over the whole game."""
+
+    exploitability: float
+    """NashConv divided by the number of seats: what a best response gains, per game and seat, in
+    the game's own unit. 0 for an equilibrium."""
+    nash_conv: float
+    value: float
+    """Expected return of the first seat when the policy plays itself."""
+    best_responses: Mapping[str, float]
+    """Expected return of a best response in each seat."""
+    information_sets: int
+    min_legal_mass: float
+    """Smallest probability, over information sets, of a legal action's exact text. Probabilities
+    are those given a legal action."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+def exploitability(
+    agent: ModelAgent, tree: GameTree
+) -> tuple[Exploitability, dict[str, dict[str, float]]]:
+    """Query the policy once at every information set, and solve for best responses.
+
+    Returns:
+        The result, and the policy as {information set: {action: probability}}.
+    """
+    places = [(infoset.env(), infoset.seat) for infoset in tree.infosets]
+    asked = agent.action_probs(places)
+    policy = {i.key: choice.probs for i, choice in zip(tree.infosets, asked, strict=True)}
+    on_policy = expected_returns(tree, policy)
+    best = {seat: best_response(tree, policy, seat)[0] for seat in tree.seats}
+    gains = [best[seat] - on_policy[seat] for seat in tree.seats]
+    result = Exploitability(
+        exploitability=sum(gains) / len(gains),
+        nash_conv=sum(gains),
+        value=on_policy[tree.seats[0]],
+        best_responses=best,
+        information_sets=len(places),
+        min_legal_mass=min(choice.legal_mass for choice in asked),
+    )
+    table = {
+        _name(env, infoset): dict(zip(infoset.moves, choice.probs, strict=True))
+        for infoset, (env, _), choice in zip(tree.infosets, places, asked, strict=True)
+    }
+    return result, table
+
+
+def _name(env: TextEnv, infoset: Infoset) -> str:
+    """An information set in a line: who acts, what only that seat knows, and the moves so far."""
+    moves = [action for _, action in env.replay().actions]
+    return " ".join((infoset.seat, *env._secrets(infoset.seat), " ".join(moves) or "-"))
+
+
+@dataclass(frozen=True, slots=True)
+class SeatResult:
+    """A policy in one seat against one opponent."""
+
+    opponent: str
+    seat: str
+    episodes: int
+    mean_return: float
+    mean_ci: float
+    """Half width of the 95 % confidence interval of the mean return (Student's t)."""
+    win_rate: float
+    win_low: float
+    win_high: float
+    """95 % confidence interval of the win rate (Wilson)."""
+    draw_rate: float
+    invalid_rate: float
+    """Share of the policy's replies that the rules could not use."""
+    turns_mean: float
+    errors: int
+    """Episodes that broke, left out of the rest."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+def against(
+    agent: ModelAgent,
+    env_id: str,
+    opponent: str,
+    *,
+    episodes: int,
+    seed: int,
+    split: str = "test",
+    env_kwargs: Mapping[str, Any] | None = None,
+) -> list[SeatResult]:
+    """Play every seat against an opponent that plays all others.
+
+    Args:
+        agent: The policy.
+        env_id: Environment.
+        opponent: Spec of an agent. Ignored where there is one seat only.
+        episodes: Per seat.
+        seed: Same seed, same episodes.
+        split: Where the tasks come from.
+        env_kwargs: Constructor arguments of the environment.
+
+    Returns:
+        One result a seat.
+
+    Raises:
+        ValueError: If the environment or the opponent is unknown, or do not fit.
+    """
+    kwargs = {"split": split, **(env_kwargs or {})}
+    roles = registry.make(env_id, **kwargs).ROLES
+    results = []
+    for seat in roles:
+        others = {role: make_agent(opponent) for role in roles if role != seat}
+        rollout = Rollout(
+            agent.engine,
+            agent.chat,
+            lambda: registry.make(env_id, **kwargs),
+            agent.sampling,
+            opponents=others,
+        )
+        played = rollout.play([None] * episodes, seed=derive_seed(seed, env_id, opponent, seat))
+        good = usable(played)
+        returns = [episode.returns[seat] for episode in good]
+        best_other = [
+            max((r for role, r in e.returns.items() if role != seat), default=0.0) for e in good
+        ]
+        wins = sum(r > other for r, other in zip(returns, best_other, strict=True))
+        draws = sum(r == other for r, other in zip(returns, best_other, strict=True))
+        turns = [turn for e in good for t in e.trajectories for turn in t.turns]
+        low, high = wilson(wins, len(good))
+        results.append(
+            SeatResult(
+                opponent=opponent if others else "",
+                seat=seat,
+                episodes=len(good),
+                mean_return=_mean(returns),
+                mean_ci=mean_ci(returns),
+                win_rate=wins / max(len(good), 1),
+                win_low=low,
+                win_high=high,
+                draw_rate=draws / max(len(good), 1),
+                invalid_rate=_mean([float(bool(turn.invalid)) for turn in turns]),
+                turns_mean=_mean([float(len(t.turns)) for e in good for t in e.trajectories]),
+                errors=sum(e.stop is Stop.ERROR for e in played),
+            )
+        )
+    return results
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def mean_ci(values: Sequence[float], confidence: float = 0.95) -> float:
+    """Half width of Student's t interval of a mean; infinite below two values.
+
+    >>> round(mean_ci([0.0, 1.0, 0.0, 1.0]), 3)
+    0.919
+    """
+    n = len(values)
+    if n < 2:
+        return float("inf")
+    mean = _mean(values)
+    variance = sum((v - mean) ** 2 for v in values) / (n - 1)
+    return float(student_t.ppf(0.5 + confidence / 2, n - 1)) * sqrt(variance / n)
+
+
+def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate: inside [0, 1] and right also near its ends.
+
+    >>> [round(x, 3) for x in wilson(0, 10)]
+    [0.0, 0.278]
+    """
+    if n == 0:
+        return 0.0, 1.0
+    rate = successes / n
+    centre = rate + z * z / (2 * n)
+    half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))

@@ -1,0 +1,226 @@
+"""The learner: log-probabilities with gradient, and the optimizer step."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ludus.trainer.batch import MicroBatch
+from ludus.trainer.loss import PolicyLoss
+
+
+class ParityError(RuntimeError):
+    """Engine and learner disagree about the probability of tokens the engine sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """What moves over a run; the trainer computes them from its schedules."""
+
+    lr: float
+    entropy: float
+    """Weight of the mean entropy, nats, which is raised."""
+    kl: float
+    """Weight of the mean KL(policy || magnet), nats, which is lowered."""
+
+
+class Learner:
+    """Holds the model, its optimizer and its magnet.
+
+    Args:
+        model: A Transformers causal language model; trained in place.
+        loss: Per-token policy loss.
+        temperature: Of the sampling; the same distribution is trained that was sampled from.
+        magnet: A frozen model that the policy is drawn to, or None. Regularising towards a
+            slowly changing magnet is what makes self-play converge instead of cycling (magnetic
+            mirror descent, arXiv:2206.05825).
+        betas, weight_decay: Of AdamW.
+        grad_clip: Largest norm of the gradient.
+        parity_tolerance: Largest difference, nats, between the log-probability recorded at
+            sampling and the learner's, for tokens sampled by the current weights.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: PolicyLoss,
+        *,
+        temperature: float = 1.0,
+        magnet: nn.Module | None = None,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.0,
+        grad_clip: float = 1.0,
+        parity_tolerance: float = 1e-3,
+    ) -> None:
+        self.model, self.loss, self.magnet = model, loss, magnet
+        self.temperature, self.grad_clip = temperature, grad_clip
+        self.parity_tolerance = parity_tolerance
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=0.0, betas=betas, weight_decay=weight_decay
+        )
+        self._head_is_last = _head_is_last(model)
+
+    def logps_UV(self, model: nn.Module, batch: MicroBatch) -> Tensor:
+        """(U, V) float32 log-probabilities, nats, at the predicting positions, at the sampling
+        temperature."""
+        mask = None
+        if batch.mask_BTT is not None:
+            dtype = next(model.parameters()).dtype
+            mask = torch.zeros_like(batch.mask_BTT, dtype=dtype)
+            mask = mask.masked_fill_(~batch.mask_BTT, torch.finfo(dtype).min)[:, None]
+        inputs: dict[str, Any] = {
+            "input_ids": batch.ids_BT,
+            "position_ids": batch.position_BT,
+            "attention_mask": mask,
+            "use_cache": False,
+        }
+        if self._head_is_last:
+            # The head is the widest layer: apply it where a distribution is needed only.
+            hidden = model.get_decoder()(**inputs).last_hidden_state  # type: ignore[operator]
+            logits = model.get_output_embeddings()(hidden.flatten(0, 1)[batch.predict_U])  # type: ignore[operator]
+        else:
+            logits = model(**inputs).logits.flatten(0, 1)[batch.predict_U]
+        return torch.log_softmax(logits.float() / self.temperature, dim=-1)
+
+    def update(
+        self,
+        batches: Sequence[MicroBatch],
+        coefficients: Coefficients,
+        *,
+        version: int,
+        epochs: int = 1,
+    ) -> dict[str, float]:
+        """Train on one rollout.
+
+        Args:
+            batches: The micro-batches of one optimizer step.
+            coefficients: Of this step.
+            version: Version of the weights as they are now; the difference to a token's own is
+                its staleness.
+            epochs: Optimizer steps on the same data.
+
+        Returns:
+            Metrics; means are weighted as the loss is.
+
+        Raises:
+            ParityError: If a fresh token's recorded log-probability is not the learner's.
+        """
+        self.model.eval()  # no dropout: what is trained is the distribution that was sampled
+        for group in self.optimizer.param_groups:
+            group["lr"] = coefficients.lr
+        magnet_UV: list[Tensor | None] = [None] * len(batches)
+        if self.magnet is not None and coefficients.kl > 0:
+            with torch.no_grad():
+                magnet_UV = [self.logps_UV(self.magnet, batch) for batch in batches]
+        metrics: dict[str, float] = {}
+        for epoch in range(epochs):
+            sums = _Sums()
+            for batch, magnet in zip(batches, magnet_UV, strict=True):
+                logps_UV = self.logps_UV(self.model, batch)
+                logp_N = logps_UV[batch.slot_N, batch.token_N]
+                if epoch == 0:
+                    sums.peak("parity/max", self._parity(logp_N, batch, version))
+                loss_N, extra = self.loss(logp_N, batch.logp_sampled_N, batch.advantage_N)
+                policy_loss = (batch.weight_N * loss_N).sum()
+                weight_U = batch.weight_U
+                p_UV = logps_UV.exp()
+                entropy = -(weight_U * (p_UV * logps_UV).sum(-1)).sum()
+                loss = policy_loss - coefficients.entropy * entropy
+                if magnet is not None:
+                    kl = (weight_U * (p_UV * (logps_UV - magnet)).sum(-1)).sum()
+                    loss = loss + coefficients.kl * kl
+                    sums.add("loss/kl_magnet", kl)
+                loss.backward()
+                sums.add("loss/policy", policy_loss)
+                sums.add("loss/entropy", entropy)
+                for name, value_N in extra.items():
+                    sums.add(f"loss/{name}", (batch.weight_N * value_N).sum())
+                sums.add("_weight", batch.weight_N.sum())
+                sums.peak("staleness/max", float(version - batch.version_N.min()))
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
+            if not torch.isfinite(norm):
+                raise FloatingPointError("the gradient is not finite; no update was made")
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            metrics = {**sums.means(), **{k: max(v, metrics.get(k, 0.0)) for k, v in sums.peaks.items()}}
+            metrics["loss/grad_norm"] = float(norm)
+        return metrics
+
+    def _parity(self, logp_N: Tensor, batch: MicroBatch, version: int) -> float:
+        """The canary: fresh tokens must have the probability they were sampled with."""
+        fresh = batch.version_N == version
+        if not bool(fresh.any()):
+            return 0.0
+        worst = float((logp_N.detach() - batch.logp_sampled_N)[fresh].abs().max())
+        if not worst <= self.parity_tolerance:
+            raise ParityError(
+                f"engine and learner differ by {worst:.2g} nats on tokens just sampled, allowed "
+                f"{self.parity_tolerance:g}: the engine does not sample from the weights that are "
+                "trained"
+            )
+        return worst
+
+    def refresh_magnet(self) -> None:
+        """Move the magnet to where the policy is."""
+        if self.magnet is not None:
+            self.magnet.load_state_dict(self.model.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimizer and magnet; the model is saved apart, in its own format."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "magnet": None if self.magnet is None else self.magnet.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.magnet is not None:
+            self.magnet.load_state_dict(state["magnet"])
+
+
+def frozen_copy(model: nn.Module) -> nn.Module:
+    """An independent copy without gradients."""
+    twin = copy.deepcopy(model).eval()
+    return twin.requires_grad_(False)
+
+
+class _Sums:
+    """Weighted sums over micro-batches, and peaks."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self.peaks: dict[str, float] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+
+    def peak(self, name: str, value: float) -> None:
+        self.peaks[name] = max(self.peaks.get(name, 0.0), value)
+
+    def means(self) -> dict[str, float]:
+        # Weights add up to 1 except under "seq-mean-token-sum(-norm)": divide by what they add to.
+        total = self._sums.pop("_weight")
+        return {name: value / total for name, value in self._sums.items()}
+
+
+def _head_is_last(model: nn.Module) -> bool:
+    """Whether logits are exactly the output embedding of the decoder's last hidden state. Some
+    families scale or cap them after it."""
+    ids = torch.arange(4)[None] % model.config.vocab_size  # type: ignore[operator,union-attr]
+    ids = ids.to(next(model.parameters()).device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state  # type: ignore[operator]
+            short = model.get_output_embeddings()(hidden)  # type: ignore[operator]
+            return torch.allclose(short, model(input_ids=ids, use_cache=False).logits)
+    except AttributeError:
+        return False
+    finally:
+        model.train(was_training)

@@ -1,0 +1,107 @@
+"""What a run logs: one JSON line a step, and TensorBoard events."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ludus.trainer.trajectory import Episode, Stop, usable
+
+
+def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, float]:
+    """Figures of one rollout.
+
+    Args:
+        episodes: All of it, broken episodes included.
+        seconds: How long it took.
+
+    Returns:
+        Returns and lengths per role, entropy (nats a sampled token), rates of bad replies,
+        truncations and errors, sampled tokens per second.
+    """
+    good = usable(episodes)
+    trajectories = [t for e in good for t in e.trajectories]
+    actions = [n for t in trajectories for n in t.leaf.path() if n.is_action]
+    turns = [turn for t in trajectories for turn in t.turns]
+    tokens = sum(len(node.ids) for node in actions)
+    metrics = {
+        "rollout/tokens": float(tokens),
+        "rollout/tokens_per_s": tokens / max(seconds, 1e-9),
+        "rollout/entropy": sum(sum(n.entropies) for n in actions) / max(tokens, 1),
+        "rollout/turns_mean": len(turns) / max(len(trajectories), 1),
+        "rollout/invalid_rate": sum(bool(t.invalid) for t in turns) / max(len(turns), 1),
+        "rollout/errors": float(len(episodes) - len(good)),
+    }
+    for stop in Stop:
+        metrics[f"stop/{stop}"] = sum(e.stop is stop for e in episodes) / max(len(episodes), 1)
+    for role in good[0].returns if good else ():
+        metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
+    return metrics
+
+
+class MetricsLog:
+    """Appends to `metrics.jsonl` and to TensorBoard events under `tensorboard/`.
+
+    Args:
+        folder: Of the run.
+        step: Lines after this step are from a part of the run that is done again: removed.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = folder / "metrics.jsonl"
+        kept = [line for line in read_metrics(folder) if line["step"] <= step]
+        if step == 0:
+            kept = []
+        part = self.path.with_suffix(".part")
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        part.rename(self.path)
+        self._file = self.path.open("a")
+        self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+            str(folder / "tensorboard"), purge_step=step + 1 if step else None
+        )
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One line; on disk when this returns."""
+        rounded = {name: float(f"{value:.6g}") for name, value in sorted(metrics.items())}
+        self._file.write(json.dumps({"step": step, **rounded}) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Flush and close both."""
+        self._file.close()
+        self._writer.close()  # type: ignore[no-untyped-call]
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics; a last line that was cut short is left out."""
+    path = folder / "metrics.jsonl"
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def provenance() -> dict[str, Any]:
+    """What made a result: versions of what computes, and the git revision where there is one."""
+    packages = ("ludus", "torch", "transformers", "trl", "gymnasium")
+    revision = subprocess.run(
+        ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "revision": revision.stdout.strip() or None,
+    }

@@ -1,0 +1,230 @@
+"""Rollouts: play episodes with one policy in many seats, all conversations in one batch.
+
+There are no rounds: every conversation has its own state, a reply that is done is played at once,
+and its next prompt joins the batch while the others are still being sampled.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ludus.agents.base import Agent
+from ludus.agents.chat import Chat
+from ludus.agents.engines.base import Completion, Engine, SamplingParams, Session
+from ludus.envs.base import TextEnv
+from ludus.envs.task import Task, derive_seed
+from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A conversation under way."""
+
+    session: Session
+    leaf: TokenNode
+    texts: list[str] = field(default_factory=list)
+    invalid: list[str] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Play:
+    """An episode under way."""
+
+    number: int
+    env: TextEnv
+    rng: random.Random
+    seats: dict[str, _Seat] = field(default_factory=dict)
+    cut: bool = False
+    """A conversation reached the length limit."""
+
+
+class Rollout:
+    """Plays episodes.
+
+    Args:
+        engine: Samples the replies; its sessions are closed when an episode ends.
+        chat: Renders for the engine's model.
+        make_env: Builds an environment; one is built per episode under way.
+        sampling: How replies are drawn.
+        opponents: Seats that are not the policy's, and who plays them.
+        keep_replays: How many of the first episodes keep the record of their moves.
+    """
+
+    def __init__(
+        self,
+        engine: Engine[Session],
+        chat: Chat,
+        make_env: Callable[[], TextEnv],
+        sampling: SamplingParams,
+        *,
+        opponents: Mapping[str, Agent] | None = None,
+        keep_replays: int = 0,
+    ) -> None:
+        self.engine, self.chat, self.make_env, self.sampling = engine, chat, make_env, sampling
+        self.opponents = opponents or {}
+        self.keep_replays = keep_replays
+        self._envs: list[TextEnv] = []
+
+    def play(self, tasks: Sequence[Task | None], *, seed: int) -> list[Episode]:
+        """Play one episode a task.
+
+        Args:
+            tasks: What to play; None lets the environment draw.
+            seed: Decides chance, draws and opponents: same seed and weights, same episodes.
+
+        Returns:
+            The episodes, in the order of `tasks`.
+        """
+        self._seed = seed
+        done: list[Episode | None] = [None] * len(tasks)
+        waiting: dict[int, tuple[_Play, str]] = {}  # id(session) -> whose reply it is
+        self._done, self._waiting = done, waiting
+        while len(self._envs) < len(tasks):
+            self._envs.append(self.make_env())
+        for number, task in enumerate(tasks):
+            env = self._envs[number]
+            chance = derive_seed(seed, number)
+            options = None if task is None else {"task": task}
+            play = _Play(number, env, random.Random(chance))
+            try:
+                env.reset(seed=chance, options=options)
+            except Exception as error:  # the boundary: whatever an environment raises is recorded
+                self._fail(play, error)
+            else:
+                self._ask(play)
+        while waiting:
+            for session, completion in self.engine.step():
+                play, seat = waiting.pop(id(session))
+                self._answer(play, seat, completion)
+        return [episode for episode in done if episode is not None]
+
+    def _ask(self, play: _Play) -> None:
+        """Let opponents move until only replies of the policy are awaited; ask for those."""
+        env = play.env
+        while env.acting:
+            seat = env.acting[0]
+            if seat not in self.opponents:
+                break
+            try:
+                info = env.step(self.opponents[seat].act(env, seat, play.rng), seat=seat)[4]
+            except Exception as error:
+                return self._fail(play, error)
+            self._pay(play, info["rewards"])
+            if "outcome" in info:
+                return self._end(play, info)
+        for seat in env.acting:
+            if seat not in self.opponents and not self._is_waiting(play, seat):
+                self._prompt(play, seat)
+
+    def _is_waiting(self, play: _Play, seat: str) -> bool:
+        return seat in play.seats and id(play.seats[seat].session) in self._waiting
+
+    def _prompt(self, play: _Play, seat: str) -> None:
+        messages = play.env.observe(seat).messages
+        if seat not in play.seats:
+            ids = self.chat.open(messages)
+            session = self.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
+            play.seats[seat] = _Seat(session, TokenNode(None, ids))
+        else:
+            own = play.seats[seat]
+            ids = self.chat.bridge(messages, own.leaf.ids[-1])
+            self.engine.extend(own.session, ids)
+            own.leaf = TokenNode(own.leaf, ids)
+        session = play.seats[seat].session
+        self.engine.submit(session, self.sampling)
+        self._waiting[id(session)] = (play, seat)
+
+    def _answer(self, play: _Play, seat: str, completion: Completion) -> None:
+        """Play a reply."""
+        own = play.seats[seat]
+        if not completion.ids:  # the conversation is as long as the model can read
+            play.cut = True
+            return self._end(play, {"outcome": {"reason": "token limit"}})
+        own.leaf = TokenNode(
+            own.leaf,
+            completion.ids,
+            len(own.texts),
+            completion.logps,
+            completion.entropies,
+            completion.version,
+        )
+        text = self.chat.text(completion.ids)
+        own.texts.append(text)
+        own.rewards.append(0.0)
+        try:
+            info = play.env.step(text, seat=seat)[4]
+        except Exception as error:
+            return self._fail(play, error)
+        own.invalid.append(info["invalid"])
+        self._pay(play, info["rewards"])
+        if "outcome" in info:
+            self._end(play, info)
+        else:
+            self._ask(play)
+
+    @staticmethod
+    def _pay(play: _Play, rewards: Mapping[str, float]) -> None:
+        """Credit each seat's reward to its latest reply."""
+        for role, reward in rewards.items():
+            if reward and role in play.seats and play.seats[role].rewards:
+                play.seats[role].rewards[-1] += reward
+
+    def _end(self, play: _Play, info: Mapping[str, object]) -> None:
+        env, outcome = play.env, info["outcome"]
+        assert isinstance(outcome, Mapping)
+        if info.get("invalid") and env.returns[str(info["actor"])] < 0:
+            stop = Stop.FORFEIT
+        elif play.cut or outcome["reason"] == "turn limit":
+            stop = Stop.TRUNCATED
+        else:
+            stop = Stop.TERMINATED
+        trajectories = tuple(
+            Trajectory(
+                env.ENV_ID,
+                env.task.key,
+                role,
+                play.number,
+                own.leaf if own.leaf.is_action else _last_action(own.leaf),
+                tuple(map(Turn, own.rewards, own.texts, own.invalid)),
+            )
+            for role, own in play.seats.items()
+            if own.texts
+        )
+        kept = play.number < self.keep_replays
+        self._finish(
+            play,
+            Episode(
+                env.ENV_ID,
+                env.task.key,
+                play.number,
+                env.returns,
+                trajectories,
+                stop,
+                str(outcome["reason"]),
+                env.replay().to_json() if kept else {},
+            ),
+        )
+
+    def _fail(self, play: _Play, error: Exception) -> None:
+        """A fault that is not the agent's: recorded, counted, never a return of zero."""
+        env = play.env
+        reason = f"{type(error).__name__}: {error}"
+        zeros = dict.fromkeys(env.ROLES, 0.0)
+        self._finish(
+            play, Episode(env.ENV_ID, env.task.key, play.number, zeros, (), Stop.ERROR, reason)
+        )
+
+    def _finish(self, play: _Play, episode: Episode) -> None:
+        for own in play.seats.values():
+            self._waiting.pop(id(own.session), None)
+            self.engine.close(own.session)
+        self._done[play.number] = episode
+
+
+def _last_action(leaf: TokenNode) -> TokenNode:
+    """The last action at or above a node: what was shown after it is never trained."""
+    node = leaf
+    while not node.is_action and node.parent is not None:
+        node = node.parent
+    return node

@@ -1,0 +1,134 @@
+"""The warm start: imitate legal play, so that reinforcement begins with replies that are moves.
+
+The training itself is TRL's `SFTTrainer`; what is ours is that it sees the very tokens that a
+rollout would: conversations rendered by `Chat`, loss on the replies only.
+"""
+
+import logging
+import random
+import tempfile
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from ludus.agents.chat import Chat
+from ludus.envs import registry
+from ludus.envs.task import derive_seed
+from ludus.envs.text import Message
+from ludus.trainer.checkpoint import random_state, set_random_state
+
+
+def random_conversations(
+    env_id: str, episodes: int, *, seed: int, **kwargs: Any
+) -> list[tuple[Message, ...]]:
+    """Conversations of random legal play, each up to its last reply; one a seat and episode.
+
+    Raises:
+        ValueError: If the environment does not list legal actions.
+    """
+    env = registry.make(env_id, **kwargs)
+    conversations = []
+    for number in range(episodes):
+        rng = random.Random(derive_seed(seed, "legal play", number))
+        env.reset(seed=derive_seed(seed, "legal deal", number))
+        while env.acting:
+            legal = env.legal_actions()
+            if not legal:
+                raise ValueError(
+                    f"{env_id} does not list legal actions: there is no random play to imitate"
+                )
+            env.step(rng.choice(legal))
+        for role in env.ROLES:
+            said = list(env.transcript(role))
+            while said and said[-1].role != "assistant":
+                said.pop()
+            if said:
+                conversations.append(tuple(said))
+    return conversations
+
+
+def as_tokens(chat: Chat, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
+    """A conversation's tokens, and 1 for those of replies, 0 for context."""
+    ids: list[int] = []
+    mask: list[int] = []
+    for said in conversation:
+        if said.role == "assistant":
+            new = chat.reply(said.content)
+        elif not ids:
+            new = chat.open((said,))
+        else:
+            new = chat.bridge((said,), ids[-1])
+        ids += new
+        mask += [int(said.role == "assistant")] * len(new)
+    return ids, mask
+
+
+def warm_start(
+    model: Any,
+    tokenizer: Any,
+    chat: Chat,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    steps: int,
+    lr: float,
+    seed: int,
+    batch_size: int = 32,
+) -> float:
+    """Train the model in place to write the conversations' replies.
+
+    Args:
+        model: A Transformers causal language model.
+        tokenizer: Its tokenizer.
+        chat: Renders for it.
+        conversations: What to imitate.
+        steps: Optimizer steps.
+        lr: Peak learning rate; falls linearly.
+        seed: Order of the data. The process-wide random states are left as they were.
+        batch_size: Conversations a step.
+
+    Returns:
+        Mean loss over all steps, nats a token.
+    """
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    rows = [as_tokens(chat, conversation) for conversation in conversations]
+    data = Dataset.from_dict(
+        {"input_ids": [ids for ids, _ in rows], "assistant_masks": [mask for _, mask in rows]}
+    )
+    before = random_state()
+    noisy = logging.getLogger("transformers.trainer")
+    level = noisy.level
+    try:
+        noisy.setLevel(logging.ERROR)
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # third parties', about each other
+            trainer = SFTTrainer(
+                model=model,
+                processing_class=tokenizer,
+                train_dataset=data,
+                args=SFTConfig(
+                    output_dir=folder,
+                    max_steps=steps,
+                    learning_rate=lr,
+                    lr_scheduler_type="linear",
+                    per_device_train_batch_size=batch_size,
+                    max_length=None,
+                    gradient_checkpointing=False,
+                    bf16=False,
+                    use_cpu=model.device.type == "cpu",
+                    dataloader_pin_memory=False,
+                    report_to="none",
+                    save_strategy="no",
+                    logging_strategy="no",
+                    disable_tqdm=True,
+                    seed=seed % 2**31,
+                ),
+            )
+            loss = float(trainer.train().training_loss)
+    finally:
+        noisy.setLevel(level)
+        set_random_state(before)
+    model.eval()
+    model.zero_grad(set_to_none=True)
+    return loss
