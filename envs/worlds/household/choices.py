@@ -11,10 +11,10 @@ matter in it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ludus.envs.worlds.household.operators import Operator, Problem
+from ludus.envs.worlds.household.operators import Operator, Problem, bits_of
 
 MAX_KEPT = 4096
 """Choices kept per scene; then its memory starts anew."""
@@ -107,24 +107,17 @@ class Chooser:
                 continue
             members.append(number)
             scene.mask |= operator.yes | operator.no
-            count.update(_bits(operator.yes & ~place))
+            count.update(bits_of(operator.yes & ~place))
         for number in members:
             needed = self._operators[number].yes & ~place
             if not needed:
                 scene.others.append(number)
                 continue
-            bit = min(_bits(needed), key=lambda b: (count[b], b))
+            bit = min(bits_of(needed), key=lambda b: (count[b], b))
             scene.waiting.setdefault(bit, []).append(number)
             scene.bits |= bit
         scene.mask &= ~self._places
         return scene
-
-
-def _bits(number: int) -> Iterator[int]:
-    while number:
-        bit = number & -number
-        number ^= bit
-        yield bit
 
 
 def _places(problem: Problem) -> int:

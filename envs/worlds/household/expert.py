@@ -14,9 +14,9 @@ from heapq import heappop, heappush
 from itertools import count
 
 from ludus.envs.worlds.household.engine import Game, State
-from ludus.envs.worlds.household.operators import Operator
+from ludus.envs.worlds.household.operators import Operator, bits_of, derive
 
-MAX_NODES = 20_000
+MAX_NODES = 5_000
 """States looked at before the search gives up."""
 
 
@@ -54,9 +54,9 @@ class Expert:
             return None
         return [self._name(state, numbers, i) for i in range(len(numbers))]
 
-    def action(self, state: State) -> str | None:
+    def action(self, state: State, max_nodes: int = MAX_NODES) -> str | None:
         """The first command of a plan, or None where there is none."""
-        plan = self.plan(state)
+        plan = self.plan(state, max_nodes)
         return plan[0] if plan else None
 
     # --- search -----------------------------------------------------------------------------------
@@ -151,7 +151,8 @@ class Expert:
     def _relaxed(self, facts: int, moves: list[_Move]) -> tuple[int | None, list[int]]:
         """The length of a relaxed plan and its first moves; (None, []) for a dead end."""
         goal_yes, goal_no = self.game.problem.goal
-        true, false = facts, ~facts
+        true = derive(facts, self.game.problem.layers)
+        false = ~true
         layers: list[list[_Move]] = []
         left = moves
         while goal_yes & ~true or goal_no & ~false:
@@ -175,6 +176,7 @@ class Expert:
 
     def _extract(self, facts: int, layers: list[list[_Move]]) -> tuple[int, list[int]]:
         goal_yes, goal_no = self.game.problem.goal
+        facts = derive(facts, self.game.problem.layers)
         reached = [(facts, ~facts)]
         for layer in layers:
             true, false = reached[-1]
@@ -214,9 +216,19 @@ def _moves(game: Game) -> Iterator[_Move]:
             yield _Move(
                 op.yes | effect.yes, op.no | effect.no, effect.add, effect.delete, number
             )
-    for layer in game.problem.layers:
-        for rule in layer:
-            yield _Move(rule.yes, rule.no, 1 << rule.head, 0, -1)
+    denied = game.problem.goal[1]
+    for operator in game.problem.operators:
+        denied |= operator.no
+    for rule in game.problem.rules:
+        denied |= rule.no
+    for rule in game.problem.rules:
+        head = 1 << rule.head
+        yield _Move(rule.yes, rule.no, head, 0, -1)
+        if head & denied:  # optimistic: one of its reasons gone, and it is gone
+            for bit in bits_of(rule.yes):
+                yield _Move(0, bit, 0, head, -1)
+            for bit in bits_of(rule.no):
+                yield _Move(bit, 0, 0, head, -1)
 
 
 def _goal_bits(game: Game) -> tuple[int, int]:

@@ -13,7 +13,7 @@ For games without conditional effects the positive half of `shown` equals `facts
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -77,6 +77,8 @@ class Problem:
     """In the order in which the reference engine lists applicable ones."""
     layers: list[list[GroundRule]]
     """Derived facts, in an order in which negations are decided before they are used."""
+    rules: list[GroundRule]
+    """The same, in one list."""
     initial: int
     """Facts true at the start, derived ones included."""
     goal: tuple[int, int]
@@ -124,6 +126,7 @@ def compile_problem(task: Task, flat: FlatTask, grounding: Grounding) -> Problem
         objects=task.objects,
         operators=operators,
         layers=layers,
+        rules=[rule for layer in layers for rule in layer],
         initial=derive(start, layers),
         goal=goal,
         derived=sum({1 << rule.head for rule in rules}),
@@ -140,6 +143,14 @@ def derive(facts: int, layers: Iterable[list[GroundRule]]) -> int:
                 if facts & rule.yes == rule.yes and not facts & rule.no:
                     facts |= 1 << rule.head
     return facts
+
+
+def bits_of(number: int) -> Iterator[int]:
+    """The set bits, lowest first, each as a power of two."""
+    while number:
+        bit = number & -number
+        number ^= bit
+        yield bit
 
 
 class _NeverError(Exception):

@@ -108,7 +108,7 @@ class Sender:
         if not admissible or self.rng.random() < share:
             return self._hostile(admissible)
         if self.style == "expert" and self.rng.random() < 0.85:
-            wanted = self.expert.action(self.play.state)
+            wanted = self.expert.action(self.play.state, 500)
             if wanted is not None:
                 return wanted
         # Going somewhere is most of what is possible; prefer the rarer kinds of commands.

@@ -36,6 +36,9 @@ class Propositions:
         self._subtypes: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
         self._rows: dict[Signature, list[Row]] = {}
         self._found: dict[tuple[Signature, tuple[Object | None, ...]], tuple[list[Row], int]] = {}
+        self._indexes: dict[
+            tuple[Signature, tuple[int, ...]], dict[tuple[Object, ...], list[Row]]
+        ] = {}
         self.initial = 0
         """The bits of what is said to be true at the start."""
         self.objects: dict[str, str] = {}
@@ -114,11 +117,13 @@ class Propositions:
         key = signature, fixed
         found = self._found.get(key)
         if found is None:
-            rows = [
-                row
-                for row in self._rows.get(signature, ())
-                if all(f is None or f == arg for f, arg in zip(fixed, row[0], strict=True))
-            ]
+            positions = tuple([i for i, arg in enumerate(fixed) if arg is not None])
+            index = self._indexes.get((signature, positions))
+            if index is None:
+                index = self._indexes[signature, positions] = {}
+                for row in self._rows.get(signature, ()):
+                    index.setdefault(tuple([row[0][i] for i in positions]), []).append(row)
+            rows = index.get(tuple([arg for arg in fixed if arg is not None]), [])
             bits = 0
             for _, bit in rows:
                 bits |= bit
