@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ludus.envs.worlds.household.choices import Chooser, Choices
+from ludus.envs.worlds.household.choices import Choices, Chooser
 from ludus.envs.worlds.household.errors import GameError
 from ludus.envs.worlds.household.grammar import (
     TypeConflictError,
@@ -156,7 +156,8 @@ class Game:
         return wording
 
     def _mapping(self, number: int) -> Mapped:
-        return {(n, type_): (id_, type_) for n, type_, id_ in self.problem.operators[number].mapping}
+        mapping = self.problem.operators[number].mapping
+        return {(name, type_): (id_, type_) for name, type_, id_ in mapping}
 
     def _command(self, number: int, shown: int) -> str:
         phrase = self._commands.get(number)

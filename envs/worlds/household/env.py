@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Self, overload
 
 from ludus.envs.base import TextEnv
 from ludus.envs.definition import one_of
@@ -17,8 +17,10 @@ from ludus.envs.worlds.household.engine import NOTHING, Game
 from ludus.envs.worlds.household.expert import Expert
 from ludus.envs.worlds.household.houses import DEFAULTS, SPLITS, draw
 
-KEPT_GAMES = 256
-"""Compiled games kept in memory, a megabyte or so each."""
+KEPT_GAMES = 16
+"""Compiled games kept for whoever asks next, a megabyte each. An environment keeps its own."""
+
+Compiled = tuple[Game, Expert]
 
 
 class World(TextEnv):
@@ -32,12 +34,33 @@ class World(TextEnv):
     ON_INVALID = "noop"
     SPLIT_BY = "content"
 
-    def _game(self) -> tuple[Game, Expert]:
+    def __init__(self, **settings: Any) -> None:
+        # Set before the base class looks, so that it is no part of the episode's state.
+        self._compiled: Compiled | None = None
+        super().__init__(**settings)
+
+    def _compile(self) -> Compiled:
+        """The game of the episode, from attributes that are state."""
         raise NotImplementedError
+
+    def _game(self) -> Compiled:
+        if self._compiled is None:
+            self._compiled = self._compile()
+        return self._compiled
 
     def _open(self) -> None:
         """To the start of the game."""
+        self._compiled = None
         self._facts, self._shown = self._game()[0].initial
+
+    def get_state(self) -> dict[str, Any]:
+        """The episode, without the compiled game; picklable and small. For `set_state`."""
+        return {**super().get_state(), "_compiled": None}
+
+    def _copy(self) -> Self:
+        twin = super()._copy()
+        twin._compiled = self._compiled
+        return twin
 
     def _rules(self, seat: str) -> str:
         return (
@@ -73,14 +96,15 @@ class World(TextEnv):
         )
 
     def golden(self, seat: str | None = None) -> Golden | None:
-        """A plan from here to the goal, found by the expert; None where there is none."""
+        """The expert's next command, and its plan where turns are left; None in a dead end."""
         if not self._waiting:
             return None
         plan = self._game()[1].plan((self._facts, self._shown))
         if not plan:
             return None
         commands = tuple(self.format.write(command) for command in plan)
-        return Golden(action=commands[0], plan=commands)
+        in_time = len(commands) <= self.MAX_TURNS - len(self._log)
+        return Golden(action=commands[0], plan=commands if in_time else None)
 
 
 class ALFWorld(World):
@@ -103,7 +127,7 @@ class ALFWorld(World):
         self._file = str(task.params["game"])
         self._open()
 
-    def _game(self) -> tuple[Game, Expert]:
+    def _compile(self) -> Compiled:
         return _loaded(str(data_folder(self.params["data"]) / self._file))
 
     @classmethod
@@ -174,7 +198,7 @@ class Household(World):
         self._house = (task.seed, split, tuple(sorted(p.items())))
         self._open()
 
-    def _game(self) -> tuple[Game, Expert]:
+    def _compile(self) -> Compiled:
         return _drawn(*self._house)
 
 
@@ -222,12 +246,12 @@ def _solvable(path: Path) -> bool:
 
 
 @lru_cache(maxsize=KEPT_GAMES)
-def _loaded(path: str) -> tuple[Game, Expert]:
+def _loaded(path: str) -> Compiled:
     game = Game.load(path)
     return game, Expert(game)
 
 
 @lru_cache(maxsize=KEPT_GAMES)
-def _drawn(seed: int, split: str, params: tuple[tuple[str, Any], ...]) -> tuple[Game, Expert]:
+def _drawn(seed: int, split: str, params: tuple[tuple[str, Any], ...]) -> Compiled:
     game = Game(draw(random.Random(seed), split, dict(params)).to_game())
     return game, Expert(game)

@@ -49,10 +49,12 @@ _SHAPES = (
     ast.FormattedValue, ast.BinOp, ast.Add, ast.Subscript, ast.Slice, ast.Call, ast.Tuple, ast.List,
 )  # fmt: skip
 _METHODS = frozenset(
-    "capitalize casefold count endswith find isdigit join lower lstrip partition removeprefix "
-    "removesuffix replace rpartition rsplit rstrip split startswith strip swapcase title upper"
-    .split()
-)
+    {
+        "capitalize", "casefold", "count", "endswith", "find", "isdigit", "join", "lower", "lstrip",
+        "partition", "removeprefix", "removesuffix", "replace", "rpartition", "rsplit", "rstrip",
+        "split", "startswith", "strip", "swapcase", "title", "upper",
+    }
+)  # fmt: skip
 _FUNCTIONS: dict[str, Any] = {"str": str, "len": len, "int": int, "bool": bool}
 
 

@@ -54,7 +54,7 @@ class Listing:
     slot: Slot
 
 
-Symbol = Text | Call | Slot | Listing
+Symbol = Text | Call | Expression | Slot | Listing
 Symbols = tuple[Symbol, ...]
 
 
@@ -206,7 +206,7 @@ def parse_symbols(text: str) -> Symbols:
         symbols.append(symbol)
 
 
-# --- queries ----------------------------------------------------------------------------------------
+# --- queries --------------------------------------------------------------------------------------
 
 _BLANK = re.compile(r"(?:\s+|#.*?$|\(\*(?:.|\n)*?\*\))*", re.MULTILINE)
 _PREDICATE = re.compile(r"!?[\w/]+")
@@ -273,7 +273,7 @@ def parse_query(text: str) -> Query:
     return tuple(query)
 
 
-# --- the whole text -----------------------------------------------------------------------------------
+# --- the whole text -------------------------------------------------------------------------------
 
 _WORD = re.compile(r"[\w/-]+")
 _STRING = re.compile(r'"[^"]*"')

@@ -3,8 +3,8 @@
 Every rule is a list of body atoms and a head. Facts are taken from a queue one at a time; each is
 matched against every body atom it fits and the rest of that body is joined from the facts taken
 before, through hash indexes. Negative conditions and deletions are ignored, so what comes out is
-a superset of what a game can show. It is the same superset as in the reference engine, which matters:
-a deletion of a fact outside of it leaves no trace there, a deletion of a fact inside does.
+a superset of what a game can show. It is the same superset as in the reference engine, which
+matters: deleting a fact outside of it leaves no trace there, deleting one inside does.
 """
 
 from __future__ import annotations
@@ -220,7 +220,10 @@ class _Joins:
         return steps
 
     def _step(self, atom: Literal, slots: dict[str, int], bound: set[str]) -> _Step:
-        positions, key, fresh, equal = [], [], [], []
+        positions: list[int] = []
+        key: list[int | str] = []
+        fresh: list[tuple[int, int]] = []
+        equal: list[tuple[int, int]] = []
         first: dict[str, int] = {}
         for position, arg in enumerate(atom.args):
             if not arg.startswith("?"):

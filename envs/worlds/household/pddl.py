@@ -200,8 +200,8 @@ def _problem(tree: list[Tree], task: Task) -> None:
                 task.goal = rename(_condition(section[1], task), {}, {})
             case _:
                 pass
-    for fact in task.init:
-        for arg in fact.args:
+    for atom in task.init:
+        for arg in atom.args:
             if arg not in task.objects:
                 raise GameError(f"the problem's initial state names an undeclared object {arg!r}")
 
@@ -279,8 +279,8 @@ def _action(section: list[Tree], task: Task) -> None:
 def _unique_effect(effect: Effect, taken: dict[str, str]) -> Effect:
     names: dict[str, str] = {}
     params = unique(effect.params, taken, names)
-    literal = rename(effect.literal, taken, names)
-    assert isinstance(literal, Literal)
+    what = effect.literal
+    literal = Literal(what.predicate, tuple(names.get(a, a) for a in what.args), what.negated)
     return Effect(params, rename(effect.condition, taken, names), literal)
 
 

@@ -16,7 +16,7 @@ from ludus.envs.worlds.household.grammar import Placeholder, Query
 from ludus.envs.worlds.household.operators import Problem
 
 Object = tuple[str, str]
-"""Id and type. An action's argument has the type of its parameter, so the pair may match nothing."""
+"""Id and type. An action's argument has its parameter's type, so the pair may match nothing."""
 Mapped = dict[Placeholder, Object]
 Row = tuple[tuple[Object, ...], int]
 """Arguments and the bit that says whether the proposition is there (0: always)."""

@@ -43,14 +43,14 @@ _FLOOR_PLANS = {
     "drawer:0-5 shelf:0-5 diningtable:0-1 garbagecan:1-1 safe:0-1",
 }
 
-_THINGS = """
+_THINGS = """\
 apple           k    whc  countertop diningtable fridge microwave sinkbasin garbagecan
 tomato          k    whc  countertop diningtable fridge microwave sinkbasin garbagecan
 potato          k    whc  countertop diningtable fridge microwave sinkbasin garbagecan
 lettuce         k    wc   countertop diningtable fridge sinkbasin garbagecan
 egg             k    whc  countertop diningtable fridge microwave sinkbasin garbagecan
 bread           k    hc   countertop diningtable fridge microwave garbagecan
-mug             k    whc  countertop diningtable fridge microwave sinkbasin cabinet shelf coffeemachine
+mug             k    whc  countertop diningtable fridge microwave sinkbasin cabinet coffeemachine
 cup             k    whc  countertop diningtable fridge microwave sinkbasin cabinet shelf
 plate           k    whc  countertop diningtable fridge microwave sinkbasin cabinet shelf
 bowl            k    whc  countertop diningtable fridge microwave sinkbasin cabinet shelf

@@ -82,7 +82,7 @@ class Speaker:
         return entity
 
     def is_fixed(self, symbols: Symbols) -> bool:
-        """Whether what is said never changes: no query that it can reach asks for changing facts."""
+        """Whether what is said never changes: no query in reach asks for changing facts."""
         todo: list[Symbol] = list(symbols)
         seen: set[str] = set()
         queries: list[str] = []
@@ -99,8 +99,11 @@ class Speaker:
                 for production in self.productions.get(symbol.name, ()):
                     todo += production.symbols
                     queries.append(production.condition)
-        changing = self.propositions.changing
-        return not any(name in changing for text in queries if text for name, _ in parse_query(text))
+        try:
+            asked = {name for text in queries if text for name, _ in parse_query(text)}
+        except ValueError:  # it may never be asked; if it is, that is the time to tell
+            return False
+        return not asked & self.propositions.changing
 
     def speak(
         self,

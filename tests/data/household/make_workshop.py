@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Writes `workshop.tw-pddl`: a small game that uses what ALFWorld's own domain leaves out.
 
 Type hierarchies with grandchildren, constants, derived predicates, universal conditions, `when`
