@@ -13,19 +13,16 @@ from pathlib import Path
 
 from ludus.envs.worlds.household.choices import Choices, Chooser
 from ludus.envs.worlds.household.errors import GameError
-from ludus.envs.worlds.household.grammar import (
-    TypeConflictError,
-    Wording,
-    parse_grammar,
-    parse_symbols,
-)
+from ludus.envs.worlds.household.grammar import Wording, parse_grammar
 from ludus.envs.worlds.household.ground import ground
 from ludus.envs.worlds.household.names import entities
 from ludus.envs.worlds.household.normalize import normalize
 from ludus.envs.worlds.household.operators import compile_problem, derive
 from ludus.envs.worlds.household.pddl import Task, parse
 from ludus.envs.worlds.household.propositions import Mapped, Propositions
+from ludus.envs.worlds.household.queries import TypeConflictError
 from ludus.envs.worlds.household.speaker import Phrase, Speaker
+from ludus.envs.worlds.household.symbols import parse_symbols
 
 State = tuple[int, int]
 """What is the case, and what has been said."""

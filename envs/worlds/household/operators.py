@@ -21,10 +21,8 @@ from ludus.envs.worlds.household.errors import GameError
 from ludus.envs.worlds.household.formula import Literal
 from ludus.envs.worlds.household.ground import Binding, Fact, Grounding
 from ludus.envs.worlds.household.normalize import FlatAction, FlatEffect, FlatTask
+from ludus.envs.worlds.household.outcome import Condition, masks, outcome
 from ludus.envs.worlds.household.pddl import Task
-
-Condition = tuple[tuple[int, bool], ...]
-"""(fact, whether it must be true), in the order in which the condition was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +101,12 @@ def compile_problem(task: Task, flat: FlatTask, grounding: Grounding) -> Problem
         raise GameError("the goal can never be reached") from None
     if not condition:
         raise GameError("the goal is true from the start, whatever happens")
-    goal = _masks(condition)
+    goal = masks(condition)
     assert goal is not None
     rules = [
-        GroundRule(numbers[rule.head, binding[: rule.arity]], *masks)
+        GroundRule(numbers[rule.head, binding[: rule.arity]], *pair)
         for rule, binding in grounding.rules
-        if (masks := compiler.masks(rule.condition, rule.params, binding)) is not None
+        if (pair := compiler.masks(rule.condition, rule.params, binding)) is not None
     ]
     operators = [operator for _, operator in rows]
     used = goal[0] | goal[1]
@@ -182,7 +180,7 @@ class _Compiler:
     ) -> tuple[int, int] | None:
         values = dict(zip((name for name, _ in params), binding, strict=True))
         try:
-            return _masks(self.condition(literals, values))
+            return masks(self.condition(literals, values))
         except _NeverError:
             return None
 
@@ -193,25 +191,25 @@ class _Compiler:
         values = dict(zip((name for name, _ in action.params), binding, strict=True))
         try:
             required = dict(self.condition(action.condition, values))
-            masks = _masks(self.condition(action.condition, values))
+            asked = masks(self.condition(action.condition, values))
         except _NeverError:
             return None
-        if masks is None:
+        if asked is None:
             return None
         effects = [pair for effect in action.effects for pair in self._effects(effect, values)]
-        outcome = _outcome(effects, required)
-        if not outcome:
+        found = outcome(effects, required)
+        if not found:
             return None
         add = delete = say_yes = say_no = 0
         conditional = []
-        for number, becomes, condition in outcome:
+        for number, becomes, condition in found:
             bit = 1 << number
             if becomes:
                 say_yes |= bit
             else:
                 say_no |= bit
             if condition:
-                pair = _masks(condition)
+                pair = masks(condition)
                 assert pair is not None
                 conditional.append(Conditional(*pair, bit * becomes, bit * (not becomes)))
             elif becomes:
@@ -225,8 +223,8 @@ class _Compiler:
         return order, Operator(
             name=action.name,
             mapping=tuple((n.strip("?"), t, values[n]) for n, t in named),
-            yes=masks[0],
-            no=masks[1],
+            yes=asked[0],
+            no=asked[1],
             add=add,
             keep=self.all & ~delete,
             conditional=tuple(conditional),
@@ -250,66 +248,6 @@ class _Compiler:
             )
             if number is not None:  # deleting what can never be true leaves no trace
                 yield condition, number, not literal.negated
-
-
-def _masks(condition: Condition) -> tuple[int, int] | None:
-    """(must be true, must be false), or None for a contradiction."""
-    yes = no = 0
-    for number, positive in condition:
-        if positive:
-            yes |= 1 << number
-        else:
-            no |= 1 << number
-    return None if yes & no else (yes, no)
-
-
-Outcome = list[tuple[int, bool, Condition]]
-
-
-def _outcome(effects: list[tuple[Condition, int, bool]], required: dict[int, bool]) -> Outcome:
-    """What remains of an action's effects given what it requires: (fact, value, condition).
-
-    Source: the translation to finite-domain variables in Helmert 2009, "Concise finite-domain
-    representations for PDDL planning tasks", specialised to one variable per fact. Additions win
-    over deletions; an effect that only restates a precondition is dropped (and never said).
-    """
-    adds: dict[int, list[Condition]] = {}
-    deletes: dict[int, list[Condition]] = {}
-    for condition, number, becomes in effects:
-        if becomes:
-            adds.setdefault(number, []).append(condition)
-    for condition, number, becomes in effects:
-        if not becomes and condition not in adds.get(number, ()):
-            deletes.setdefault(number, []).append(condition)
-    outcome: Outcome = []
-    for number in adds.keys() | deletes.keys():
-        on = [dict(c) for c in adds.get(number, ()) if _masks(c) is not None]
-        # Contradictory additions never fire, and are not guarded against.
-        guard = [c for c in adds.get(number, ()) if _masks(c) is not None]
-        off: list[dict[int, bool]] = []
-        if () not in guard:
-            for condition in deletes.get(number, ()):
-                if _masks(condition) is None or dict(condition).get(number, True) is False:
-                    continue
-                for picks in product(*guard):
-                    wanted = dict(condition) | {number: True}
-                    if all(wanted.setdefault(n, not value) == (not value) for n, value in picks):
-                        off.append(wanted)
-        for becomes, cases, others in ((True, on, off), (False, off, on)):
-            if required.get(number) is becomes or not cases:
-                continue
-            if not others:  # "if it is not so yet" goes without saying
-                for case in cases:
-                    if {} not in cases and case.get(number) is (not becomes):
-                        del case[number]
-                        if not case:
-                            cases[:] = [{}]
-                            break
-            for case in cases:
-                if all(required.get(n, value) == value for n, value in case.items()):
-                    rest = tuple(sorted((n, v) for n, v in case.items() if n not in required))
-                    outcome.append((number, becomes, rest))
-    return list(dict.fromkeys(outcome))
 
 
 def _needed(rules: list[GroundRule], used: int) -> list[GroundRule]:

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from ludus.envs.worlds.household.engine import NOTHING, Game, Play
+from ludus.envs.worlds.household.engine import Game, Play
 from ludus.envs.worlds.household.errors import GameError
 from ludus.envs.worlds.household.expert import Expert
 
@@ -230,11 +230,12 @@ def summary(command: str, answer: Answer) -> list[Any]:
 
 
 def replay(game: Game, lines: list[list[Any]]) -> Iterator[tuple[list[Any], list[Any]]]:
-    """(recorded line, our line) for every line of a transcript."""
+    """(recorded line, our line) for every line of a transcript, the first being the start."""
     play = Play(game)
-    for command, *rest in lines:
-        text = play.step(command) if command or play.text == NOTHING else play.text
-        yield [command, *rest], summary(command, Answer(text, play.admissible, play.won, 0, False))
+    for number, line in enumerate(lines):
+        command = str(line[0])
+        text = play.step(command) if number else play.text
+        yield line, summary(command, Answer(text, play.admissible, play.won, None, None))
 
 
 def main(args: Args) -> int:
@@ -247,7 +248,8 @@ def main(args: Args) -> int:
     for number, path in enumerate(found):
         rng = random.Random(f"{args.seed}/{number}")
         try:
-            record[str(path)] = compare(path, args, rng, progress)
+            name = path.name if path == args.folder else path.relative_to(args.folder).as_posix()
+            record[name] = compare(path, args, rng, progress)
         except ImportError as error:
             print(
                 f"the reference engine is not installed ({error}): "

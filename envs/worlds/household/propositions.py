@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from ludus.envs.worlds.household.errors import GameError
-from ludus.envs.worlds.household.grammar import Placeholder, Query
 from ludus.envs.worlds.household.operators import Problem
+from ludus.envs.worlds.household.queries import Placeholder, Query
 
 Object = tuple[str, str]
 """Id and type. An action's argument has its parameter's type, so the pair may match nothing."""

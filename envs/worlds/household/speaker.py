@@ -10,18 +10,18 @@ from collections.abc import Mapping
 
 from ludus.envs.worlds.household.errors import GameError
 from ludus.envs.worlds.household.expressions import Entity, evaluate
-from ludus.envs.worlds.household.grammar import (
+from ludus.envs.worlds.household.grammar import Grammar
+from ludus.envs.worlds.household.propositions import Mapped, Propositions
+from ludus.envs.worlds.household.queries import parse_query
+from ludus.envs.worlds.household.symbols import (
     Call,
     Expression,
-    Grammar,
     Listing,
     Slot,
     Symbol,
     Symbols,
     Text,
-    parse_query,
 )
-from ludus.envs.worlds.household.propositions import Mapped, Propositions
 
 MAX_SENTENCES = 4096
 """Kept per phrase and read mask; then that part of the memory starts anew."""
