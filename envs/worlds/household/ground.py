@@ -190,15 +190,25 @@ class _Joins:
             first = self._step(atom, slots, set())
             rest = self._plan(body[:i] + body[i + 1 :], slots, set(_variables([atom])))
 
-            def trigger(args: Args, first: _Step = first, rest: list[_Step] = rest) -> None:
+            given = [p for p in range(len(atom.args)) if not _is_filled(p, first)]
+            constants = list(zip(given, first.key, strict=True))
+
+            def trigger(
+                args: Args,
+                first: _Step = first,
+                rest: list[_Step] = rest,
+                constants: list[tuple[int, int | str]] = constants,
+            ) -> None:
+                for p, constant in constants:
+                    if args[p] != constant:
+                        return
+                for p, q in first.equal:
+                    if args[p] != args[q]:
+                        return
                 values = [""] * len(slots)
-                constants = [p for p in range(len(args)) if not _is_filled(p, first)]
-                if all(args[p] == c for p, c in zip(constants, first.key, strict=True)) and all(
-                    args[p] == args[q] for p, q in first.equal
-                ):
-                    for position, slot in first.fresh:
-                        values[slot] = args[position]
-                    _extend(rest, 0, values, emit)
+                for position, slot in first.fresh:
+                    values[slot] = args[position]
+                _extend(rest, 0, values, emit)
 
             self.triggers[atom.predicate].append(trigger)
 

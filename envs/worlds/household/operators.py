@@ -190,26 +190,27 @@ class _Compiler:
         """The operator and its place in the order, or None where it cannot occur."""
         values = dict(zip((name for name, _ in action.params), binding, strict=True))
         try:
-            required = dict(self.condition(action.condition, values))
-            asked = masks(self.condition(action.condition, values))
+            condition = self.condition(action.condition, values)
         except _NeverError:
             return None
+        asked = masks(condition)
         if asked is None:
             return None
+        required = dict(condition)
         effects = [pair for effect in action.effects for pair in self._effects(effect, values)]
         found = outcome(effects, required)
         if not found:
             return None
         add = delete = say_yes = say_no = 0
         conditional = []
-        for number, becomes, condition in found:
+        for number, becomes, when in found:
             bit = 1 << number
             if becomes:
                 say_yes |= bit
             else:
                 say_no |= bit
-            if condition:
-                pair = masks(condition)
+            if when:
+                pair = masks(when)
                 assert pair is not None
                 conditional.append(Conditional(*pair, bit * becomes, bit * (not becomes)))
             elif becomes:
@@ -235,6 +236,14 @@ class _Compiler:
     def _effects(
         self, effect: FlatEffect, values: dict[str, str]
     ) -> Iterable[tuple[Condition, int, bool]]:
+        literal = effect.literal
+        if not effect.params and not effect.condition:
+            number = self.numbers.get(
+                (literal.predicate, tuple([values.get(arg, arg) for arg in literal.args]))
+            )
+            if number is not None:
+                yield (), number, not literal.negated
+            return
         ranges = [self.objects_of.get(type_, []) for _, type_ in effect.params]
         for chosen in product(*ranges):
             here = values | dict(zip((n for n, _ in effect.params), chosen, strict=True))
@@ -242,7 +251,6 @@ class _Compiler:
                 condition = self.condition(effect.condition, here)
             except _NeverError:
                 continue
-            literal = effect.literal
             number = self.numbers.get(
                 (literal.predicate, tuple([here.get(arg, arg) for arg in literal.args]))
             )

@@ -28,6 +28,10 @@ def outcome(effects: list[tuple[Condition, int, bool]], required: dict[int, bool
     representations for PDDL planning tasks", specialised to one variable per fact. Additions win
     over deletions; an effect that only restates a precondition is dropped (and never said).
     """
+    if not any(condition for condition, _, _ in effects):  # the usual case
+        values = {number: False for _, number, becomes in effects if not becomes}
+        values.update({number: True for _, number, becomes in effects if becomes})
+        return [(n, value, ()) for n, value in values.items() if required.get(n) is not value]
     adds: dict[int, list[Condition]] = {}
     deletes: dict[int, list[Condition]] = {}
     for condition, number, becomes in effects:
