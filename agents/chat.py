@@ -38,11 +38,17 @@ class Chat:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._template = tokenizer.chat_template or _NO_TEMPLATE
-        self._specials = [token for token in tokenizer.all_special_tokens if len(token) > 1]
-        tail = self._tail(())
+        # Not `all_special_tokens`: Llama 3's headers, for one, are not among them.
+        self._specials = [
+            token.content
+            for token in tokenizer.added_tokens_decoder.values()
+            if token.special and len(token.content) > 1
+        ]
+        tail = self._encode(self._tail(()))
         if not tail:
             raise ValueError("the chat template marks no end of an assistant's turn")
         self._end_id = tail[0]
+        self._end = tokenizer.decode([self._end_id])
         stops = {self._end_id, tokenizer.eos_token_id} - {None}
         self.stop_ids = tuple(sorted(stops))
         # Conversations repeat each other's texts, in small games nearly all of them.
@@ -70,13 +76,14 @@ class Chat:
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _tail(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+    def _tail(self, messages: tuple[Message, ...]) -> str:
         """What follows a reply: end of turn, then messages and the head of the next reply."""
         said = (Message("user", "?"), Message("assistant", _MARK), *messages)
-        _, mark, tail = self._render(said, reply_next=bool(messages)).rpartition(_MARK)
+        # The first mark: a message may say it as well.
+        _, mark, tail = self._render(said, reply_next=bool(messages)).partition(_MARK)
         if not mark:
             raise ValueError("the chat template does not show an assistant's reply as it is")
-        return self._encode(tail)
+        return tail
 
     def _open(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         """The first prompt of a conversation, up to where the reply begins."""
@@ -90,8 +97,9 @@ class Chat:
             last_id: The reply's last token. If it is the end of the turn it stands already; a
                 reply cut short is ended here, in tokens that are context and never trained.
         """
-        tail = self._tail(messages)
-        return tail[1:] if last_id == self._end_id else tail
+        # The end is a token of its own, as it is where it was sampled, whatever text follows it.
+        rest = self._encode(self._tail(messages).removeprefix(self._end))
+        return rest if last_id == self._end_id else (self._end_id, *rest)
 
     def _text(self, ids: tuple[int, ...]) -> str:
         """A sampled reply as the environment sees it: without its stop token."""

@@ -50,8 +50,10 @@ class HumanAgent:
 def pick(text: str, legal: list[str]) -> str | None:
     """The legal move that was typed: itself, or the only one that begins like this.
 
-    >>> pick("CALL", ["fold", "call"]), pick("f", ["fold", "call"]), pick("", ["fold", "call"])
+    >>> pick("CALL", ["fold", "call"]), pick("f", ["fold", "call"]), pick("", ["fold"])
     ('call', 'fold', None)
+    >>> pick("1", ["1", "10", "11"]), pick("c", ["check", "call"])
+    ('1', None)
     """
     typed = text.casefold()
     begun = []

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, fsum
 
 from ludus.agents.chat import Chat
 from ludus.agents.engines.base import Engine, SamplingParams, Session
@@ -82,9 +82,11 @@ class ModelAgent:
         scores = iter(self.engine.score(requests))
         result = []
         for count in counts:
-            probs = [exp(sum(next(scores))) for _ in range(count)]
-            mass = sum(probs)
-            result.append(ActionProbs(tuple(p / mass for p in probs), mass))
+            logps = [fsum(next(scores)) for _ in range(count)]
+            best = max(logps)  # keeps actions apart whose probabilities are too small for a float
+            parts = [exp(logp - best) for logp in logps]
+            total = fsum(parts)
+            result.append(ActionProbs(tuple(p / total for p in parts), total * exp(best)))
         for session in sessions:
             self.engine.close(session)
         return result

@@ -130,6 +130,8 @@ def small_model(
         num_key_value_heads=kv_heads,
         head_dim=hidden // heads,
         max_position_embeddings=max_positions,
+        # 0.02, made for wide models, would drown what attention finds in the residual stream.
+        initializer_range=hidden**-0.5,
         tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

@@ -16,7 +16,7 @@ from ludus.envs.definition import OnInvalid, one_of
 from ludus.envs.episode import Episode
 from ludus.envs.formats import FORMATS
 from ludus.envs.outcome import InvalidMove, Outcome, Replay
-from ludus.envs.task import Task, TaskSet, derive_seed
+from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message, Obs, TextSpace
 
 Info = dict[str, Any]
@@ -69,10 +69,8 @@ class TextEnv(Episode):
         self.on_invalid = self.ON_INVALID if on_invalid is None else on_invalid
         one_of("on_invalid", self.on_invalid, ("retry", "penalize", "forfeit", "noop"))
         if unknown := params.keys() - self.PARAMS.keys():
-            raise TypeError(
-                f"{type(self).__name__} has no parameter {sorted(unknown)[0]!r}, "
-                f"it has: {sorted(self.PARAMS)}"
-            )
+            kind, name = type(self).__name__, sorted(unknown)[0]
+            raise TypeError(f"{kind} has no parameter {name!r}, it has: {sorted(self.PARAMS)}")
         self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
         self.format = FORMATS[format]
         self.max_invalid = self.MAX_INVALID if max_invalid is None else max_invalid
@@ -80,8 +78,8 @@ class TextEnv(Episode):
         self.forfeit = tuple(self.FORFEIT if forfeit is None else forfeit)
         if len(self.forfeit) != 2:
             raise ValueError(f"forfeit is two rewards (own, each other's), got {self.forfeit}")
-        self.params: dict[str, Any] = {**self.PARAMS, **params}
-        self._config: dict[str, Any] = {
+        self.params = {**self.PARAMS, **params}
+        self._config = {
             "split": split, "format": format, "show_legal": show_legal,
             "on_invalid": self.on_invalid, "max_invalid": self.max_invalid, "penalty": penalty,
             "forfeit": list(self.forfeit), **params,
@@ -90,7 +88,7 @@ class TextEnv(Episode):
         self._action_space: TextSpace | None = None
         self._np_random = None
         self._resets = 0
-        self._task_sets: dict[str, TaskSet] = {}
+        self._task_sets = {}
         self._no_rewards = dict.fromkeys(self.ROLES, 0.0)
         self._begin(Task(self.ENV_ID, split, -1, 0), 0)
         self._base_names = frozenset(self.__dict__) | {"_base_names", "_np_random_seed", "spec"}
@@ -126,24 +124,6 @@ class TextEnv(Episode):
         chance_seed = derive_seed("episode", self.np_random_seed, self._resets)
         self._resets += 1
         return self.start(self._choose_task(options or {}, chance_seed), chance_seed)
-
-    def _choose_task(self, options: Mapping[str, Any], draw: int) -> Task:
-        if unknown := options.keys() - {"task", "split", "index"}:
-            raise ValueError(f"reset options are task, split, index, not {sorted(unknown)[0]!r}")
-        task = options.get("task")
-        if isinstance(task, Task) and task.env_id == self.ENV_ID:
-            return task
-        if task is not None:
-            raise ValueError(f"options['task'] must be a Task of {self.ENV_ID}, got {task!r}")
-        split = options.get("split", self.split)
-        tasks = self._task_sets.get(split)
-        if tasks is None:
-            tasks = self._task_sets[split] = self.tasks(split, **self.params)
-        size = len(tasks)
-        index: int = options.get("index", draw % size)
-        if not 0 <= index < size:
-            raise ValueError(f"split {split!r} has tasks 0 to {size - 1}, not {index}")
-        return tasks[index]
 
     def start(self, task: Task, chance_seed: int) -> tuple[Obs, Info]:
         """Start an episode from exactly what decides it. `reset` and replay end up here."""
@@ -188,7 +168,7 @@ class TextEnv(Episode):
                 raise InvalidMove(f"no action found. {self.format.instruction}")
             self._moves[actor] = self._parse(move, actor)
         except InvalidMove as error:
-            problem = str(error)
+            problem = str(error) or "not a legal action"
             outcome = self._answer_invalid(actor, problem)
         else:
             if self._mistakes:
@@ -198,6 +178,8 @@ class TextEnv(Episode):
                 outcome = _HELD
             else:
                 moves, self._moves = self._moves, {}
+                if len(moves) > 1:  # in the order of seats, not of replies, which is a race's
+                    moves = {role: moves[role] for role in self.ROLES if role in moves}
                 outcome = self._apply(moves)
         return self._finish_step(actor, outcome, problem)
 
@@ -215,8 +197,7 @@ class TextEnv(Episode):
                 reason=f"{actor} forfeits: {problem}",
             )
         self._inbox[actor].append(f"Invalid action: {problem}")
-        rewards = {actor: self.penalty} if self.on_invalid == "penalize" else {}
-        return Outcome(rewards=rewards)
+        return Outcome({actor: self.penalty} if self.on_invalid == "penalize" else {})
 
     def _finish_step(
         self, actor: str, outcome: Outcome, problem: str
@@ -276,16 +257,6 @@ class TextEnv(Episode):
             "invalid": problem,
         }
 
-    def _summary(self, outcome: Outcome, truncated: bool) -> Info:
-        ranking = sorted(self.ROLES, key=self._returns.__getitem__, reverse=True)
-        draw = len(ranking) < 2 or self._returns[ranking[0]] == self._returns[ranking[1]]
-        return {
-            "returns": self._returns.copy(),
-            "winner": "" if draw else ranking[0],
-            "success": outcome.success,
-            "reason": outcome.reason or ("turn limit" if truncated else ""),
-        }
-
     def render(self) -> str | None:
         """The position ("ansi") or all that was said ("transcript"); None without a mode."""
         if self.render_mode == "ansi":
@@ -300,16 +271,6 @@ class TextEnv(Episode):
         return None
 
     # ---- seats ------------------------------------------------------------------------------
-
-    @property
-    def acting(self) -> tuple[str, ...]:
-        """Seats whose reply is awaited; () when the episode is over."""
-        return self._waiting
-
-    @property
-    def returns(self) -> dict[str, float]:
-        """Sum of rewards so far, per seat."""
-        return dict(self._returns)
 
     def observe(self, seat: str) -> Obs:
         """What a seat has been shown since it last acted. Pure."""
@@ -335,10 +296,6 @@ class TextEnv(Episode):
             return None
         write = self.format.write
         return list(legal) if write is str else [write(move) for move in legal]
-
-    def transcript(self, seat: str) -> tuple[Message, ...]:
-        """All that was said to and by a seat. It only ever grows."""
-        return tuple(self._transcripts[seat])
 
     def step_all(
         self, actions: Mapping[str, str]

@@ -34,14 +34,14 @@ class Definition(gymnasium.Env[str, str]):
     SPLITS: ClassVar[Mapping[str, int]] = {"train": 2**31, "valid": 500, "test": 500}
     SPLIT_BY: ClassVar[Literal["content", "seed", "none"]] = "seed"
     """What keeps splits apart: the content of worlds, only their seeds, or nothing, because there
-    are too few worlds. The checker measures it."""
+    are too few worlds."""
     ON_INVALID: ClassVar[OnInvalid] = "retry"
     MAX_INVALID: ClassVar[int] = 2
     FORFEIT: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     PARAMS: ClassVar[Mapping[str, Any]] = {}
     """Names and defaults of the environment's own parameters; JSON."""
 
-    # ---- written: the first four by every author --------------------------------------------
+    # ---- written; _setup, _rules and _apply by every author ---------------------------------
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         """Build the world from `{**self.PARAMS, **task.params}` and `rng`, which is seeded by

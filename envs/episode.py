@@ -1,13 +1,13 @@
-"""The state of an episode: what it consists of, and how it is copied, hashed and recorded."""
+"""The state of an episode: what decides it, and how it is looked at, copied, hashed, recorded."""
 
 import random
 from collections.abc import Mapping
 from typing import Any
 
 from ludus.envs.definition import Definition
-from ludus.envs.outcome import Replay
+from ludus.envs.outcome import Outcome, Replay
 from ludus.envs.state import copy_value, hash_value
-from ludus.envs.task import Task
+from ludus.envs.task import Task, TaskSet
 from ludus.envs.text import Message
 
 
@@ -19,6 +19,9 @@ class Episode(Definition):
     _base_names: frozenset[str]
     """Attributes of the base classes; all others are the author's, and state."""
     _no_rewards: dict[str, float]
+    _task_sets: dict[str, TaskSet]
+    split: str
+    params: dict[str, Any]
 
     def _begin(self, task: Task, chance_seed: int) -> None:
         self.task = task
@@ -34,15 +37,50 @@ class Episode(Definition):
         self._transcripts: dict[str, list[Message]] = {role: [] for role in self.ROLES}
         self._inbox: dict[str, list[str]] = {role: [] for role in self.ROLES}
 
+    def _choose_task(self, options: Mapping[str, Any], draw: int) -> Task:
+        if unknown := options.keys() - {"task", "split", "index"}:
+            raise ValueError(f"reset options are task, split, index, not {sorted(unknown)[0]!r}")
+        task = options.get("task")
+        if isinstance(task, Task) and task.env_id == self.ENV_ID:
+            return task
+        if task is not None:
+            raise ValueError(f"options['task'] must be a Task of {self.ENV_ID}, got {task!r}")
+        split = options.get("split", self.split)
+        tasks = self._task_sets.get(split)
+        if tasks is None:
+            tasks = self._task_sets[split] = self.tasks(split, **self.params)
+        size = len(tasks)
+        index: int = options.get("index", draw % size)
+        if not 0 <= index < size:
+            raise ValueError(f"split {split!r} has tasks 0 to {size - 1}, not {index}")
+        return tasks[index]
+
+    @property
+    def acting(self) -> tuple[str, ...]:
+        """Seats whose reply is awaited; () when the episode is over."""
+        return self._waiting
+
+    @property
+    def returns(self) -> dict[str, float]:
+        """Sum of rewards so far, per seat."""
+        return dict(self._returns)
+
+    def transcript(self, seat: str) -> tuple[Message, ...]:
+        """All that was said to and by a seat. It only ever grows."""
+        return tuple(self._transcripts[seat])
+
     @property
     def chance(self) -> random.Random:
         """The stream for chance during the episode. The only randomness `_apply` may use."""
         if self._chance is None:
-            self._chance = random.Random(self.task.seed << 64 | self._chance_seed)
+            self._chance = self._stream(self._chance_seed)
         return self._chance
 
+    def _stream(self, seed: int) -> random.Random:
+        return random.Random(self.task.seed << 64 | seed)
+
     def _reseed(self, seed: int) -> None:
-        self._chance = random.Random(self.task.seed << 64 | seed)
+        self._chance = self._stream(seed)
         self._reseeds.append((len(self._log), seed))
 
     def get_state(self) -> dict[str, Any]:
@@ -73,6 +111,16 @@ class Episode(Definition):
         return Replay(
             self._config, self.task, self._chance_seed, tuple(self._log), tuple(self._reseeds)
         )
+
+    def _summary(self, outcome: Outcome, truncated: bool) -> dict[str, Any]:
+        ranking = sorted(self.ROLES, key=self._returns.__getitem__, reverse=True)
+        draw = len(ranking) < 2 or self._returns[ranking[0]] == self._returns[ranking[1]]
+        return {
+            "returns": self._returns.copy(),
+            "winner": "" if draw else ranking[0],
+            "success": outcome.success,
+            "reason": outcome.reason or ("turn limit" if truncated else ""),
+        }
 
     def state_hash(self) -> str:
         """Equal for equal positions: all that the author's hooks stored, who is to act, and moves

@@ -69,7 +69,11 @@ def _canonical(value: Any) -> str:
             own = {field.name: getattr(value, field.name) for field in fields(value)}
             return f"{type(value).__qualname__}{_canonical(own)}"
         case _:
-            return f"{type(value).__qualname__}{_canonical(vars(value))}"
+            try:
+                return f"{type(value).__qualname__}{_canonical(vars(value))}"
+            except TypeError:
+                kind = type(value).__qualname__
+                raise TypeError(f"no hash for a {kind} in the state: override state_hash") from None
 
 
 def hash_value(value: Any) -> str:

@@ -3,6 +3,7 @@
 Importing it costs little more than Gymnasium: what needs torch is imported when first used.
 """
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,14 @@ from ludus.envs.views import seat_view
 
 if TYPE_CHECKING:
     from ludus.agents.small_model import small_model
+    from ludus.envs.pettingzoo import to_aec, to_parallel
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Agent", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay", "Task", "TaskSet",
     "TextEnv", "TextSpace", "Verdict", "make", "make_agent", "make_vec", "register", "seat_view",
-    "small_model", "spec", "specs", "suite",
+    "small_model", "spec", "specs", "suite", "to_aec", "to_parallel",
 ]  # fmt: skip
 
 
@@ -78,9 +80,14 @@ def make(
     return view
 
 
-def __getattr__(name: str) -> Any:
-    if name == "small_model":
-        from ludus.agents.small_model import small_model
+_LAZY = {
+    "small_model": "ludus.agents.small_model",
+    "to_aec": "ludus.envs.pettingzoo",
+    "to_parallel": "ludus.envs.pettingzoo",
+}
 
-        return small_model
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'ludus' has no attribute {name!r}")

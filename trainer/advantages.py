@@ -78,9 +78,11 @@ class RAE:
 
 
 class GroupMean:
-    """A = R - mean of the group: the trajectories of one task and role (Dr. GRPO, arXiv:2503.20783).
+    """A = R - mean of the group, which is the trajectories of one task and role.
 
     A group of one gets 0: it says nothing about better or worse.
+
+    Source: Dr. GRPO, arXiv:2503.20783.
     """
 
     def __call__(self, episodes: Sequence[Episode]) -> Advantages:

@@ -66,7 +66,8 @@ class MicroBatch:
     @property
     def weight_U(self) -> Tensor:
         """(U,) total weight of the trained tokens at each predicting position."""
-        return torch.zeros(self.predict_U.numel()).index_add_(0, self.slot_N, self.weight_N)
+        zeros_U = self.weight_N.new_zeros(self.predict_U.numel())
+        return zeros_U.index_add_(0, self.slot_N, self.weight_N)
 
     def to(self, device: torch.device) -> "MicroBatch":
         """The same on another device."""
@@ -242,9 +243,7 @@ def _tensors(
         if mask_BTT is not None:
             mask_BTT[number, :size, :size] = b.ancestors()
         for index, places_of_nodes in b.rows:
-            for node, places in zip(
-                trajectories[index].leaf.path(), places_of_nodes, strict=True
-            ):
+            for node, places in zip(trajectories[index].leaf.path(), places_of_nodes, strict=True):
                 if not node.is_action:
                     continue
                 for place in places:

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ludus.trainer.quiet import quiet
+
 FORMAT = 1
 KEEP = 2
 """Older checkpoints than the last two are removed."""
@@ -98,8 +100,9 @@ def save(
     for leftover in folder.glob(".part-*"):
         shutil.rmtree(leftover)
     part.mkdir(parents=True)
-    model.save_pretrained(part / "model")
-    tokenizer.save_pretrained(part / "model")
+    with quiet():
+        model.save_pretrained(part / "model")
+        tokenizer.save_pretrained(part / "model")
     torch.save(dict(trainer), part / "trainer.pt")
     files = sorted(path for path in part.rglob("*") if path.is_file())
     record = {
@@ -111,11 +114,11 @@ def save(
     (part / "manifest.json").write_text(json.dumps(record, indent=1) + "\n")
     for path in (*files, part / "manifest.json", part / "model", part):
         _sync(path)
-    if final.exists():  # the same step again, after a resume from an older checkpoint
-        shutil.rmtree(final)
+    if final.exists():  # the same step again, after a resume: replaced by renames, never half there
+        final.rename(folder / f".part-old-{step:06d}")
     part.rename(final)
     _sync(folder)
-    for old in sorted(folder.glob("step-*"))[:-KEEP]:
+    for old in (*sorted(folder.glob("step-*"))[:-KEEP], *folder.glob(".part-*")):
         shutil.rmtree(old)
     return final
 
@@ -147,9 +150,13 @@ def _check(path: Path) -> Checkpoint:
         manifest = json.loads((path / "manifest.json").read_text())
         version, files, step = manifest["format"], manifest["files"], manifest["step"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path} is no whole checkpoint: its manifest.json cannot be read") from None
+        raise CheckpointError(
+            f"{path} is no whole checkpoint: its manifest.json cannot be read"
+        ) from None
     if version != FORMAT:
-        raise CheckpointError(f"{path} has checkpoint format {version}, this version reads {FORMAT}")
+        raise CheckpointError(
+            f"{path} has checkpoint format {version}, this version reads {FORMAT}"
+        )
     for name, digest in files.items():
         file = path / name
         if not file.is_file() or _digest(file) != digest:

@@ -179,16 +179,24 @@ RECIPES: dict[str, TrainConfig] = {
         aggregation="seq-mean-token-sum-norm",
         epochs=2,
     ),
+    # A regularised game is nearly solved, then the magnet moves there and the next one begins: the
+    # fixed point of that is the equilibrium. No momentum, which circles around it.
     "kuhn-selfplay": TrainConfig(
         out="runs/kuhn-selfplay",
-        steps=400,
-        episodes=2048,
-        kl=0.1,
-        kl_end=0.003,
-        kl_schedule="inverse",
-        lr=1e-3,
-        lr_end=1e-4,
+        steps=600,
+        episodes=1024,
+        loss="reinforce",
         aggregation="seq-mean-token-sum",
+        kl=0.3,
+        kl_end=0.3,
+        kl_schedule="constant",
+        magnet_every=75,
+        lr=5e-4,
+        lr_end=5e-5,
+        beta1=0.0,
+        beta2=0.99,
+        warmstart_steps=120,
+        threads=1,
     ),
 }
 """Named configs; any field can be overridden on the command line."""

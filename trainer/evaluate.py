@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any
 
 from scipy.stats import t as student_t
 
-from ludus.agents.base import make_agent
+from ludus.agents.base import Prepares, make_agent
 from ludus.agents.policy import ModelAgent
-from ludus.agents.solvers.best_response import best_response, evaluate as expected_returns
+from ludus.agents.solvers.best_response import best_response
+from ludus.agents.solvers.best_response import evaluate as expected_returns
 from ludus.agents.solvers.game_tree import GameTree, Infoset
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
@@ -84,7 +85,8 @@ class SeatResult:
     episodes: int
     mean_return: float
     mean_ci: float
-    """Half width of the 95 % confidence interval of the mean return (Student's t)."""
+    """Half width of the 95 % confidence interval of the mean return (Student's t); infinite for
+    one episode."""
     win_rate: float
     win_low: float
     win_high: float
@@ -97,8 +99,8 @@ class SeatResult:
     """Episodes that broke, left out of the rest."""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON types."""
-        return asdict(self)
+        """As JSON types; JSON has no infinity, so an infinite interval is null."""
+        return {**asdict(self), "mean_ci": self.mean_ci if isfinite(self.mean_ci) else None}
 
 
 def against(
@@ -129,10 +131,13 @@ def against(
         ValueError: If the environment or the opponent is unknown, or do not fit.
     """
     kwargs = {"split": split, **(env_kwargs or {})}
-    roles = registry.make(env_id, **kwargs).ROLES
+    env = registry.make(env_id, **kwargs)
+    other = make_agent(opponent) if len(env.ROLES) > 1 else None
+    if isinstance(other, Prepares):
+        other.prepare(env)
     results = []
-    for seat in roles:
-        others = {role: make_agent(opponent) for role in roles if role != seat}
+    for seat in env.ROLES:
+        others = {role: other for role in env.ROLES if role != seat and other is not None}
         rollout = Rollout(
             agent.engine,
             agent.chat,

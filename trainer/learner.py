@@ -134,7 +134,7 @@ class Learner:
                     kl = (weight_U * (p_UV * (logps_UV - magnet)).sum(-1)).sum()
                     loss = loss + coefficients.kl * kl
                     sums.add("loss/kl_magnet", kl)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 sums.add("loss/policy", policy_loss)
                 sums.add("loss/entropy", entropy)
                 for name, value_N in extra.items():
@@ -146,7 +146,8 @@ class Learner:
                 raise FloatingPointError("the gradient is not finite; no update was made")
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
-            metrics = {**sums.means(), **{k: max(v, metrics.get(k, 0.0)) for k, v in sums.peaks.items()}}
+            peaks = {name: max(v, metrics.get(name, 0.0)) for name, v in sums.peaks.items()}
+            metrics = {**metrics, **sums.means(), **peaks}
             metrics["loss/grad_norm"] = float(norm)
         return metrics
 

@@ -105,7 +105,10 @@ def ppo(clip_low: float = 0.2, clip_high: float = 0.2) -> PolicyLoss:
         with torch.no_grad():
             # The clip acts where it is the smaller of the two, not wherever the ratio is outside.
             acts_N = (clipped_N * advantage_N < ratio_N * advantage_N).float()
-        return losses_N, {"clip_frac": acts_N, "approx_kl": ratio_N.detach() - 1 - log_ratio_N.detach()}
+        return losses_N, {
+            "clip_frac": acts_N,
+            "approx_kl": ratio_N.detach() - 1 - log_ratio_N.detach(),
+        }
 
     return loss
 

@@ -61,7 +61,7 @@ class MetricsLog:
         part.write_text("".join(json.dumps(line) + "\n" for line in kept))
         part.rename(self.path)
         self._file = self.path.open("a")
-        self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(
             str(folder / "tensorboard"), purge_step=step + 1 if step else None
         )
 
@@ -71,12 +71,12 @@ class MetricsLog:
         self._file.write(json.dumps({"step": step, **rounded}) + "\n")
         self._file.flush()
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Flush and close both."""
         self._file.close()
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -94,14 +94,24 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 def provenance() -> dict[str, Any]:
     """What made a result: versions of what computes, and the git revision where there is one."""
     packages = ("ludus", "torch", "transformers", "trl", "gymnasium")
-    revision = subprocess.run(
-        ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-        "revision": revision.stdout.strip() or None,
+        "versions": {name: _version(name) for name in packages},
+        "revision": _revision(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "--short", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git here
+        return None
+    return found.stdout.strip() or None

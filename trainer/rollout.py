@@ -13,6 +13,7 @@ from ludus.agents.chat import Chat
 from ludus.agents.engines.base import Completion, Engine, SamplingParams, Session
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
+from ludus.envs.text import Message
 from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
 
 
@@ -35,8 +36,6 @@ class _Play:
     env: TextEnv
     rng: random.Random
     seats: dict[str, _Seat] = field(default_factory=dict)
-    cut: bool = False
-    """A conversation reached the length limit."""
 
 
 class Rollout:
@@ -95,52 +94,57 @@ class Rollout:
                 self._ask(play)
         while waiting:
             for session, completion in self.engine.step():
-                play, seat = waiting.pop(id(session))
-                self._answer(play, seat, completion)
+                asked = waiting.pop(id(session), None)
+                if asked is not None:  # else the episode ended by another seat's reply just now
+                    self._answer(*asked, completion)
         return [episode for episode in done if episode is not None]
 
     def _ask(self, play: _Play) -> None:
         """Let opponents move until only replies of the policy are awaited; ask for those."""
         env = play.env
-        while env.acting:
+        while env.acting and env.acting[0] in self.opponents:
             seat = env.acting[0]
-            if seat not in self.opponents:
-                break
             try:
-                info = env.step(self.opponents[seat].act(env, seat, play.rng), seat=seat)[4]
+                text = self.opponents[seat].act(env, seat, play.rng)
             except Exception as error:
                 return self._fail(play, error)
-            self._pay(play, info["rewards"])
-            if "outcome" in info:
-                return self._end(play, info)
+            if not self._step(play, seat, text):
+                return
         for seat in env.acting:
-            if seat not in self.opponents and not self._is_waiting(play, seat):
-                self._prompt(play, seat)
+            if seat in self.opponents or self._is_waiting(play, seat):
+                continue
+            try:
+                messages = env.observe(seat).messages
+            except Exception as error:
+                return self._fail(play, error)
+            if not self._prompt(play, seat, messages):
+                return self._end(play, Stop.TRUNCATED, "token limit")
 
     def _is_waiting(self, play: _Play, seat: str) -> bool:
         return seat in play.seats and id(play.seats[seat].session) in self._waiting
 
-    def _prompt(self, play: _Play, seat: str) -> None:
-        messages = play.env.observe(seat).messages
-        if seat not in play.seats:
+    def _prompt(self, play: _Play, seat: str, messages: tuple[Message, ...]) -> bool:
+        """Ask a seat for its reply; False if its conversation leaves no room for one."""
+        own = play.seats.get(seat)
+        if own is None:
             ids = self.chat.open(messages)
+            if len(ids) >= self.engine.max_positions:
+                return False
             session = self.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
-            play.seats[seat] = _Seat(session, TokenNode(None, ids))
+            own = play.seats[seat] = _Seat(session, TokenNode(None, ids))
         else:
-            own = play.seats[seat]
             ids = self.chat.bridge(messages, own.leaf.ids[-1])
+            if len(own.session.ids) + len(ids) >= self.engine.max_positions:
+                return False
             self.engine.extend(own.session, ids)
             own.leaf = TokenNode(own.leaf, ids)
-        session = play.seats[seat].session
-        self.engine.submit(session, self.sampling)
-        self._waiting[id(session)] = (play, seat)
+        self.engine.submit(own.session, self.sampling)
+        self._waiting[id(own.session)] = (play, seat)
+        return True
 
     def _answer(self, play: _Play, seat: str, completion: Completion) -> None:
         """Play a reply."""
         own = play.seats[seat]
-        if not completion.ids:  # the conversation is as long as the model can read
-            play.cut = True
-            return self._end(play, {"outcome": {"reason": "token limit"}})
         own.leaf = TokenNode(
             own.leaf,
             completion.ids,
@@ -149,36 +153,31 @@ class Rollout:
             completion.entropies,
             completion.version,
         )
-        text = self.chat.text(completion.ids)
-        own.texts.append(text)
+        own.texts.append(self.chat.text(completion.ids))
         own.rewards.append(0.0)
-        try:
-            info = play.env.step(text, seat=seat)[4]
-        except Exception as error:
-            return self._fail(play, error)
-        own.invalid.append(info["invalid"])
-        self._pay(play, info["rewards"])
-        if "outcome" in info:
-            self._end(play, info)
-        else:
+        if self._step(play, seat, own.texts[-1]):
             self._ask(play)
 
-    @staticmethod
-    def _pay(play: _Play, rewards: Mapping[str, float]) -> None:
-        """Credit each seat's reward to its latest reply."""
-        for role, reward in rewards.items():
+    def _step(self, play: _Play, seat: str, text: str) -> bool:
+        """Play what a seat said; False if the episode is over with it."""
+        try:
+            _, _, _, truncated, info = play.env.step(text, seat=seat)
+        except Exception as error:
+            self._fail(play, error)
+            return False
+        if seat in play.seats:
+            play.seats[seat].invalid.append(info["invalid"])
+        for role, reward in info["rewards"].items():  # each to the seat's latest reply
             if reward and role in play.seats and play.seats[role].rewards:
                 play.seats[role].rewards[-1] += reward
+        if "outcome" not in info:
+            return True
+        stop = Stop.FORFEIT if info["invalid"] else Stop.TERMINATED
+        self._end(play, Stop.TRUNCATED if truncated else stop, str(info["outcome"]["reason"]))
+        return False
 
-    def _end(self, play: _Play, info: Mapping[str, object]) -> None:
-        env, outcome = play.env, info["outcome"]
-        assert isinstance(outcome, Mapping)
-        if info.get("invalid") and env.returns[str(info["actor"])] < 0:
-            stop = Stop.FORFEIT
-        elif play.cut or outcome["reason"] == "turn limit":
-            stop = Stop.TRUNCATED
-        else:
-            stop = Stop.TERMINATED
+    def _end(self, play: _Play, stop: Stop, reason: str) -> None:
+        env = play.env
         trajectories = tuple(
             Trajectory(
                 env.ENV_ID,
@@ -201,7 +200,7 @@ class Rollout:
                 env.returns,
                 trajectories,
                 stop,
-                str(outcome["reason"]),
+                reason,
                 env.replay().to_json() if kept else {},
             ),
         )

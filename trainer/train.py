@@ -7,13 +7,13 @@ no asynchrony (on one machine the learner and the engine share the processor).
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ludus.agents.base import make_agent
+from ludus.agents.base import Prepares, make_agent
 from ludus.agents.chat import Chat
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
@@ -26,6 +26,7 @@ from ludus.trainer import checkpoint, evaluate
 from ludus.trainer.advantages import ADVANTAGES
 from ludus.trainer.batch import pack
 from ludus.trainer.config import TrainConfig
+from ludus.trainer.finish import finish
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
 from ludus.trainer.loss import LOSSES
 from ludus.trainer.metrics import MetricsLog, provenance, rollout_metrics
@@ -43,6 +44,7 @@ class Trainer:
         config: What to do.
         resume: Go on from the newest checkpoint in `config.out`, if there is one.
         say: Shows a line to the user.
+        on_step: Called after every step with its number and metrics.
 
     Raises:
         ValueError: If something in the config does not fit together, or the folder holds another
@@ -55,8 +57,9 @@ class Trainer:
         *,
         resume: bool = False,
         say: Callable[[str], None] = lambda line: None,
+        on_step: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
     ) -> None:
-        self.config, self.say = config, say
+        self.config, self.say, self.on_step = config, say, on_step
         self.out = Path(config.out)
         self.env_kwargs: dict[str, Any] = {
             **json.loads(config.env_args),
@@ -100,6 +103,10 @@ class Trainer:
             grad_clip=config.grad_clip,
             parity_tolerance=config.parity_tolerance,
         )
+        self.players = [
+            Rollout(self.engine, self.chat, self.make_env, self.sampling, opponents=others)
+            for others in self.opponents
+        ]
         if found is not None:
             self._load(found)
         self.log = MetricsLog(self.out, self.step)
@@ -123,7 +130,7 @@ class Trainer:
     def _begin(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         record = {"config": self.config.to_json(), **provenance()}
-        (self.out / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+        (self.out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
         if self.config.warmstart_episodes and self.config.warmstart_steps:
             conversations = random_conversations(
                 self.config.env,
@@ -187,7 +194,7 @@ class Trainer:
         """
         config = self.config
         if self.step == 0:
-            self.log.write(0, {**self.evaluate(), "time_s": self.time_s, "episodes": 0})
+            self._record(self.evaluate())
             self.save()
         while self.step < config.steps and not should_stop():
             started = time.monotonic()
@@ -197,15 +204,20 @@ class Trainer:
             last = self.step == config.steps
             if last or self.step % config.eval_every == 0:
                 metrics |= self.evaluate()
-            metrics |= {"time_s": self.time_s, "episodes": self.episodes_done}
-            self.log.write(self.step, metrics)
+            self._record(metrics)
             if last or self.step % config.checkpoint_every == 0:
                 self.save()
         finished = self.step >= config.steps
         if not finished:
             self.save()
         self.log.close()
+        finish(self)
         return finished
+
+    def _record(self, metrics: dict[str, float]) -> None:
+        metrics = {**metrics, "time_s": self.time_s, "episodes": float(self.episodes_done)}
+        self.log.write(self.step, metrics)
+        self.on_step(self.step, metrics)
 
     def train_step(self) -> dict[str, float]:
         """Sample, estimate, pack, update."""
@@ -216,6 +228,11 @@ class Trainer:
         good = usable(episodes)
         advantages = self.estimator(good)
         trajectories = [t for episode in good for t in episode.trajectories]
+        if not trajectories:
+            raise ValueError(
+                f"no episode of step {self.step} can be learned from; the first ended with: "
+                f"{episodes[0].reason}"
+            )
         batches = pack(
             trajectories,
             advantages,
@@ -252,14 +269,13 @@ class Trainer:
         return [tasks[draw] for draw in draws for _ in range(self.config.group_size)]
 
     def rollout(self, tasks: Sequence[Task], *, seed: int) -> list[Episode]:
-        """Play the tasks; against an opponent the policy's seat rotates over them."""
-        seats = self.opponents
+        """Play the tasks; against an opponent the policy's seat rotates over them. The episodes of
+        a group have one seat, so that they can be compared."""
+        size, seats = self.config.group_size, len(self.players)
         episodes: list[Episode] = []
-        for i, others in enumerate(seats):
-            player = Rollout(
-                self.engine, self.chat, self.make_env, self.sampling, opponents=others
-            )
-            episodes += player.play(tasks[i :: len(seats)], seed=derive_seed(seed, i))
+        for i, player in enumerate(self.players):
+            own = [task for k, task in enumerate(tasks) if k // size % seats == i]
+            episodes += player.play(own, seed=derive_seed(seed, i))
         return episodes
 
     def evaluate(self) -> dict[str, float]:
@@ -315,11 +331,13 @@ def _opponent_seats(config: TrainConfig, env: TextEnv) -> list[dict[str, Any]]:
     if len(env.ROLES) < 2:
         raise ValueError(f"{config.env} has one seat: opponent must be 'self'")
     agent = make_agent(config.opponent)
+    if isinstance(agent, Prepares):
+        agent.prepare(env)
     return [{role: agent for role in env.ROLES if role != own} for own in env.ROLES]
 
 
 def _find_run(out: Path, config: TrainConfig, resume: bool) -> checkpoint.Checkpoint | None:
-    if not (out / "checkpoints").exists() and not (out / "config.json").exists():
+    if not (out / "checkpoints").exists() and not (out / "run.json").exists():
         return None
     if not resume:
         raise ValueError(f"{out} already holds a run: --resume goes on with it, or choose --out")

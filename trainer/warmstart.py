@@ -4,10 +4,8 @@ The training itself is TRL's `SFTTrainer`; what is ours is that it sees the very
 rollout would: conversations rendered by `Chat`, loss on the replies only.
 """
 
-import logging
 import random
 import tempfile
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from ludus.envs import registry
 from ludus.envs.task import derive_seed
 from ludus.envs.text import Message
 from ludus.trainer.checkpoint import random_state, set_random_state
+from ludus.trainer.quiet import quiet
 
 
 def random_conversations(
@@ -90,6 +89,7 @@ def warm_start(
         Mean loss over all steps, nats a token.
     """
     from datasets import Dataset
+    from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     rows = [as_tokens(chat, conversation) for conversation in conversations]
@@ -97,12 +97,8 @@ def warm_start(
         {"input_ids": [ids for ids, _ in rows], "assistant_masks": [mask for _, mask in rows]}
     )
     before = random_state()
-    noisy = logging.getLogger("transformers.trainer")
-    level = noisy.level
     try:
-        noisy.setLevel(logging.ERROR)
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # third parties', about each other
+        with tempfile.TemporaryDirectory() as folder, quiet():
             trainer = SFTTrainer(
                 model=model,
                 processing_class=tokenizer,
@@ -125,9 +121,9 @@ def warm_start(
                     seed=seed % 2**31,
                 ),
             )
+            trainer.remove_callback(PrinterCallback)
             loss = float(trainer.train().training_loss)
     finally:
-        noisy.setLevel(level)
         set_random_state(before)
     model.eval()
     model.zero_grad(set_to_none=True)

@@ -93,12 +93,14 @@ class Bucket:
     keys: int
     """Longest stream of the bucket, its new tokens included."""
     mask: Tensor | None
-    """(rows, 1, 1, keys) additive, for single queries of unequal length."""
+    """(rows * kv_heads, 1, keys) additive, for single queries of unequal length."""
     fresh: bool
     """No chunk has anything cached before it."""
 
 
-def buckets(chunks: Chunks, dtype: torch.dtype, device: torch.device) -> list[Bucket]:
+def buckets(
+    chunks: Chunks, kv_heads: int, dtype: torch.dtype, device: torch.device
+) -> list[Bucket]:
     """Split ordered chunks so that few queries are padding."""
     lengths, fresh = chunks.lengths, (chunks.starts == 0) & (chunks.lengths > 1)
     edges, first = [0], 0
@@ -122,6 +124,7 @@ def buckets(chunks: Chunks, dtype: torch.dtype, device: torch.device) -> list[Bu
                 begin,
                 end,
                 bool(fresh[a]),
+                kv_heads,
                 dtype,
                 device,
             )
@@ -136,6 +139,7 @@ def _bucket(
     begin: int,
     end: int,
     fresh: bool,
+    kv_heads: int,
     dtype: torch.dtype,
     device: torch.device,
 ) -> Bucket:
@@ -167,7 +171,7 @@ def _bucket(
     if Q == 1 and (starts + 1 < keys).any():
         hidden = torch.arange(keys, device=device) > starts_dev[:, None]
         mask = torch.zeros(hidden.shape, dtype=dtype, device=device)
-        mask = mask.masked_fill_(hidden, -torch.inf)[:, None, None]
+        mask = mask.masked_fill_(hidden, -torch.inf).repeat_interleave(kv_heads, 0)[:, None]
     return Bucket(
         begin=begin,
         end=end,
@@ -184,67 +188,96 @@ def _bucket(
     )
 
 
-def attend(bucket: Bucket, q: Tensor, cache: Tensor, scale: float) -> Tensor:
+def attend(
+    bucket: Bucket, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, scale: float
+) -> Tensor:
     """Attention of one bucket in one layer.
 
     Args:
-        bucket: Of N tokens.
-        q: (N, heads, head_dim) its queries.
-        cache: (slots, 2 * kv_heads, positions, head_dim) with the new keys and values in place.
+        bucket: Of N among the T tokens of the batch.
+        q: (T, heads, head_dim) queries.
+        k: (T, kv_heads, head_dim) new keys.
+        v: (T, kv_heads, head_dim) new values.
+        keys: (slots, kv_heads, head_dim, positions) of the cache, the new ones in place.
+        values: (slots, kv_heads, positions, head_dim) likewise.
         scale: Of the scores.
 
     Returns:
         (N, heads * head_dim).
     """
-    kv = cache.shape[1] // 2
-    if isinstance(bucket.rows, slice):
-        held = cache[bucket.rows, :, : bucket.keys]
+    mine = slice(bucket.begin, bucket.end)
+    if bucket.queries == 1:
+        return _attend_one(bucket, q[mine], keys, values, scale)
+    if bucket.fresh:
+        out = _attend_fresh(bucket, q[mine], k[mine], v[mine], scale)
     else:
-        held = cache[bucket.rows, :, : bucket.keys]
-    k, v = held[:, :kv], held[:, kv:]
-    if bucket.queries > 1:
-        return _attend_many(bucket, q, k, v, scale)
-    # The queries that share a key head stand where a sequence of queries would.
-    q = q.view(len(q), kv, -1, q.shape[-1])
+        out = _attend_cached(bucket, _rows(bucket, q[mine]), keys, values, scale)
+    out = out.reshape(bucket.num_rows * bucket.queries, -1)
+    return out if bucket.ungather is None else out[bucket.ungather]
+
+
+def _rows(bucket: Bucket, x: Tensor) -> Tensor:
+    """(N, ...) tokens to (R, Q, ...), padded with copies."""
+    if bucket.gather is not None:
+        x = x[bucket.gather]
+    return x.reshape(bucket.num_rows, bucket.queries, *x.shape[1:])
+
+
+def _held(bucket: Bucket, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """(rows * kv_heads, ...) the bucket's part of the cache; no copy if the slots are a range."""
+    if isinstance(bucket.rows, slice):
+        kv = keys.shape[1]
+        part = slice(bucket.rows.start * kv, bucket.rows.stop * kv)
+        keys, values = keys.flatten(0, 1)[part], values.flatten(0, 1)[part]
+        return keys[:, :, : bucket.keys], values[:, : bucket.keys]
+    keys, values = keys[..., : bucket.keys], values[:, :, : bucket.keys]
+    return keys[bucket.rows].flatten(0, 1), values[bucket.rows].flatten(0, 1)
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    return scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
+
+
+def _attend_one(bucket: Bucket, q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    # Plain products beat scaled_dot_product_attention here: it is made for many queries.
+    R, D, kv = q.shape[0], q.shape[2], keys.shape[1]
+    held_k, held_v = _held(bucket, keys, values)
     if bucket.scatter is not None:
         spread = q.new_zeros((bucket.num_rows, *q.shape[1:]))
         spread[bucket.scatter] = q
         q = spread
-    out = scaled_dot_product_attention(q, k, v, attn_mask=bucket.mask, scale=scale)
-    if bucket.scatter is not None:
-        out = out[bucket.scatter]
-    return out.reshape(len(out), -1)
-
-
-def _attend_many(bucket: Bucket, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    Q, kv = bucket.queries, k.shape[1]
-    if bucket.gather is not None:
-        q = q[bucket.gather]
-    q = q.view(bucket.num_rows, Q, *q.shape[1:])
-    if bucket.fresh:
-        # Padding comes last, so being causal also hides the keys of longer neighbours.
-        out = scaled_dot_product_attention(
-            q.transpose(1, 2), k, v, is_causal=True, scale=scale, enable_gqa=q.shape[2] != kv
-        ).transpose(1, 2)
+    # The queries that share a key head are the rows of one product.
+    q = q.reshape(bucket.num_rows * kv, -1, D)
+    if bucket.mask is None:
+        scores = torch.bmm(q * scale, held_k)
     else:
-        out = _attend_cached(bucket, q, k, v, scale)
-    out = out.reshape(bucket.num_rows * Q, -1)
-    return out if bucket.ungather is None else out[bucket.ungather]
+        scores = torch.baddbmm(bucket.mask, q, held_k, alpha=scale)
+    out = torch.bmm(_softmax(scores), held_v).view(bucket.num_rows, -1)
+    return out if bucket.scatter is None else out[bucket.scatter].view(R, -1)
 
 
-def _attend_cached(bucket: Bucket, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    (R, Q, heads, D), kv = q.shape, k.shape[1]
+def _attend_fresh(bucket: Bucket, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    # Padding comes last, so being causal also hides it from every real query.
+    q, k, v = (_rows(bucket, x).transpose(1, 2) for x in (q, k, v))
+    grouped = q.shape[1] != k.shape[1]
+    out = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=grouped)
+    return out.transpose(1, 2)
+
+
+def _attend_cached(bucket: Bucket, q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    (R, Q, heads, D), kv = q.shape, keys.shape[1]
     share = heads // kv
-    block = max(1, MAX_SCORES // (R * share * bucket.keys))
+    held_k, held_v = _held(bucket, keys, values)
+    block = max(1, MAX_SCORES // (R * heads * bucket.keys))
     position = torch.arange(bucket.keys, device=q.device)
     parts = []
     for a in range(0, Q, block):
-        part = q[:, a : a + block]
-        last = bucket.starts[:, None] + torch.arange(a, a + part.shape[1], device=q.device)
-        hidden = position > last[:, :, None]
-        mask = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device)
-        mask = mask.masked_fill_(hidden, -torch.inf).repeat_interleave(share, dim=1)[:, None]
-        folded = part.reshape(R, -1, kv, share, D).transpose(1, 2).reshape(R, kv, -1, D)
-        out = scaled_dot_product_attention(folded, k, v, attn_mask=mask, scale=scale)
-        parts.append(out.view(R, kv, -1, share, D).transpose(1, 2).reshape(R, -1, heads, D))
+        part = q[:, a : a + block].reshape(R, -1, kv, share, D).transpose(1, 2)
+        n = part.shape[2]
+        last = bucket.starts[:, None] + torch.arange(a, a + n, device=q.device)
+        hidden = (position > last[:, :, None])[:, None, :, None]
+        scores = torch.bmm(part.reshape(R * kv, n * share, D) * scale, held_k)
+        scores.view(R, kv, n, share, -1).masked_fill_(hidden, -torch.inf)
+        out = torch.bmm(_softmax(scores), held_v).view(R, kv, n, share, D)
+        parts.append(out.transpose(1, 2).reshape(R, n, heads, D))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

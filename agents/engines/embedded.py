@@ -200,7 +200,7 @@ class EmbeddedEngine(StreamEngine[EmbeddedSession]):
         self.tokens_computed += len(chunks.tokens)
         parts = []
         for part in chunks.batches(BATCH_TOKENS):
-            hidden = self._decoder(part, self._slots.cache)
+            hidden = self._decoder(part, self._slots.keys, self._slots.values)
             if not every and len(part.tokens) > len(part.slots):
                 hidden = hidden[torch.from_numpy(part.lengths.cumsum() - 1).to(hidden.device)]
             parts.append(hidden)

@@ -64,6 +64,7 @@ class Replies(Generic[S]):
         self._entropies: NDArray[np.float64] = np.zeros((0, 16))
         self._known: dict[tuple[Rule, tuple[int, ...]], int] = {}
         self._known_rules: list[tuple[Rule, Bools]] = []
+        self._latest: tuple[SamplingParams | None, int] = (None, -1)
 
     def start(self, stream: S, params: SamplingParams, *, room: int, version: int) -> int:
         """Begin a reply of at most `room` tokens and give its lane."""
@@ -161,6 +162,8 @@ class Replies(Generic[S]):
         return stream
 
     def _rule(self, params: SamplingParams) -> int:
+        if params is self._latest[0]:
+            return self._latest[1]
         # Not max_tokens: it may differ in every call, and the table would grow without end.
         key = (Rule.of(params), params.stop_ids)
         if key not in self._known:
@@ -171,6 +174,7 @@ class Replies(Generic[S]):
                 is_stop[stop] = True
             self._known[key] = len(self._known_rules)
             self._known_rules.append((key[0], is_stop))
+        self._latest = (params, self._known[key])
         return self._known[key]
 
     def _grow_lanes(self) -> None:

@@ -22,6 +22,7 @@ Bools = NDArray[np.bool_]
 BITS = 48  # of each uniform; leaves 15 bits of an int64 for the row
 MAX_ROWS = 1 << 14
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MASK = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,14 @@ def _mix(z: Keys) -> Keys:
 def stream_key(seed: int) -> int:
     """The 64-bit key of a random stream; unlike seeds give unrelated keys."""
     # Mixed twice: neighbours in seed must not be neighbours in the counter.
-    return int(_mix(_mix(np.array([seed & (2**64 - 1)], dtype=np.uint64)) + GOLDEN)[0])
+    return _mix_one((_mix_one(seed & MASK) + int(GOLDEN)) & MASK)
+
+
+def _mix_one(z: int) -> int:
+    # As `_mix`; numpy is slow with single numbers.
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
 
 
 def uniforms(keys: Keys, counters: Ints) -> Ints:

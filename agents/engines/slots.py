@@ -7,9 +7,12 @@ copies its prefix to a slot of its own first. Beyond the tip is scratch space. W
 those that the present step does not need are taken away, the least recently used first.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ludus.agents.engines.sampling import Ints
 
@@ -41,13 +44,14 @@ class Slots:
         device: torch.device,
     ) -> None:
         self.max_positions, self.max_slots = max_positions, max_slots
-        # Zeros, here and when it grows: masked positions are multiplied by 0, which nan survives.
-        self.cache: Tensor = torch.zeros(
-            (layers, 0, 2 * kv_heads, min(FIRST_POSITIONS, max_positions), head_dim),
-            dtype=dtype,
-            device=device,
-        )
-        """(layers, slots, keys then values of each head, positions, head_dim)."""
+        P = min(FIRST_POSITIONS, max_positions)
+        # Zeros, here and when they grow: masked values are multiplied by 0, which nan survives.
+        kind: dict[str, Any] = {"dtype": dtype, "device": device}
+        self.keys: Tensor = torch.zeros((layers, 0, kv_heads, head_dim, P), **kind)
+        """(layers, slots, kv_heads, head_dim, positions): transposed, as products of one query
+        with many keys read them fastest."""
+        self.values: Tensor = torch.zeros((layers, 0, kv_heads, P, head_dim), **kind)
+        """(layers, slots, kv_heads, positions, head_dim)."""
         self.refs: Ints = np.zeros(0, np.int64)
         """By slot: how many streams hold it. A slot is free when none does."""
         self.tip: Ints = np.zeros(0, np.int64)
@@ -128,20 +132,18 @@ class Slots:
         """Give each target the first `length` positions of its source."""
         if len(sources) == 0 or (longest := int(lengths.max())) == 0:
             return
-        index = torch.from_numpy(targets).to(self.cache.device)
-        rows = torch.from_numpy(sources).to(self.cache.device)
-        self.cache[:, index, :, :longest] = self.cache[:, rows, :, :longest]
+        to = torch.from_numpy(targets).to(self.keys.device)
+        rows = torch.from_numpy(sources).to(self.keys.device)
+        self.keys[:, to, :, :, :longest] = self.keys[:, rows, :, :, :longest]
+        self.values[:, to, :, :longest] = self.values[:, rows, :, :longest]
 
     def reserve(self, positions: int) -> None:
         """Make room for streams of that many tokens."""
-        have = self.cache.shape[3]
+        have = self.values.shape[3]
         if positions > have:
-            want = min(max(positions, 2 * have), self.max_positions)
-            shape = list(self.cache.shape)
-            shape[3] = want
-            grown = self.cache.new_zeros(shape)
-            grown[:, :, :, :have] = self.cache
-            self.cache = grown
+            more = min(max(positions, 2 * have), self.max_positions) - have
+            self.keys = pad(self.keys, (0, more))
+            self.values = pad(self.values, (0, 0, 0, more))
 
     def forget(self) -> None:
         """Free all slots; holders find out by the generation."""
@@ -161,11 +163,9 @@ class Slots:
             want = min(want, self.max_slots)
         if want <= have:
             return
-        shape = list(self.cache.shape)
-        shape[1] = want
-        grown = self.cache.new_zeros(shape)
-        grown[:, :have] = self.cache
-        self.cache = grown
+        more = want - have
+        self.keys = pad(self.keys, (0, 0, 0, 0, 0, 0, 0, more))
+        self.values = pad(self.values, (0, 0, 0, 0, 0, 0, 0, more))
         for name in ("refs", "tip", "generation", "used"):
             array = getattr(self, name)
-            setattr(self, name, np.concatenate([array, np.zeros(want - have, np.int64)]))
+            setattr(self, name, np.concatenate([array, np.zeros(more, np.int64)]))

@@ -95,14 +95,16 @@ class StreamEngine(ABC, Generic[S]):
         done: dict[int, Completion] = {}
         others = self._held
         self._held = []
-        while len(done) < len(sessions):
-            for session, completion in self.step():
-                index = order.get(id(session))
-                if index is None:
-                    others.append((session, completion))
-                else:
-                    done[index] = completion
-        self._held = others
+        try:
+            while len(done) < len(sessions):
+                for session, completion in self.step():
+                    index = order.get(id(session))
+                    if index is None:
+                        others.append((session, completion))
+                    else:
+                        done[index] = completion
+        finally:
+            self._held = others
         return [done[i] for i in range(len(sessions))]
 
     def weights_changed(self) -> None:

@@ -122,9 +122,10 @@ def _layer(layer: Any, config: Any) -> Layer:
 
 
 def _joined(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
-    weight = _block([part.weight for part in parts])
+    weights: list[Any] = [part.weight for part in parts]
+    weight = _block(weights)
     # Typed as always present, and None without a bias. Together they have one or have none.
-    biases: list[nn.Parameter | None] = [part.bias for part in parts]
+    biases: list[Any] = [part.bias for part in parts]
     present = [bias for bias in biases if bias is not None]
     return weight, _block(present) if present else None
 

@@ -4,7 +4,7 @@ Letters: N nodes in breadth-first order, I information sets, S seats, Q slots. A
 at one information set; a policy is its probabilities over all slots, one after the other.
 """
 
-# ruff: noqa: N802, N815  # shape suffixes
+# shape suffixes
 
 from collections.abc import Sequence
 from dataclasses import dataclass

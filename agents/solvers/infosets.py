@@ -17,19 +17,16 @@ Key = tuple[str, ...]
 
 
 def clean_config(env: TextEnv) -> dict[str, Any]:
-    """Constructor arguments of clean twins: the environment's own parameters, the rest fixed.
-
-    Legal moves are listed, because every agent may know them.
-    """
-    config = dict(env.replay().config)
-    return {**config, "format": "plain", "show_legal": True, "on_invalid": "noop"}
+    """Constructor arguments of clean twins: plain format, legal moves listed (every agent may know
+    them), the rest as the environment's."""
+    return {**env.replay().config, "format": "plain", "show_legal": True}
 
 
 def clean_twin(env: TextEnv) -> TextEnv:
     """The episode again, from its moves alone.
 
     Raises:
-        ValueError: If the episode used chance after its start: its moves do not decide it.
+        ValueError: If the episode used chance after its start: its moves do not decide it all.
     """
     played = env.replay()
     twin = type(env).from_replay(Replay(clean_config(env), played.task, played.chance_seed, ()))

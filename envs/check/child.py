@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Literal
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -131,14 +132,10 @@ def guarded() -> Iterator[list[str]]:
 
 def _importing() -> bool:
     """Whether a module is being imported: libraries read settings then, once."""
-    frame = sys._getframe(2)
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        if frame.f_back is None:
-            return False
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
-    return False
+    return frame is not None
 
 
 def import_seconds(module: str) -> float:

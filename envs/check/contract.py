@@ -11,6 +11,7 @@ from gymnasium.utils import env_checker
 
 from ludus.envs.base import Info, TextEnv
 from ludus.envs.check.subject import Subject, broken, choose
+from ludus.envs.text import Obs
 
 _INFO = (
     "seat", "acting", "actor", "rewards", "legal_actions", "task_key", "split", "turn", "invalid",
@@ -36,12 +37,12 @@ def standard_apis(subject: Subject) -> str:
             broken(f"role {role!r} is not named <word>_<number>, as PettingZoo wants")
     env = subject.make()
     for seed in subject.seeds(3):
-        _, info = env.reset(seed=seed)
-        _check_info(info)
+        obs, info = env.reset(seed=seed)
+        _check_shown(env, obs, info)
         rng = subject.rng("info", seed)
         while env.acting:
-            *_, info = env.step(choose(env, env.acting[0], rng))
-            _check_info(info)
+            obs, *_, info = env.step(choose(env, env.acting[0], rng))
+            _check_shown(env, obs, info)
     try:
         from pettingzoo import test as theirs
 
@@ -58,7 +59,9 @@ def standard_apis(subject: Subject) -> str:
     return "Gymnasium's check_env; PettingZoo's api_test and seed_test, AEC and parallel"
 
 
-def _check_info(info: Info) -> None:
+def _check_shown(env: TextEnv, obs: Obs, info: Info) -> None:
+    if obs not in env.observation_space:
+        broken(f"an observation of {len(obs)} characters is not in {env.observation_space}")
     if missing := [key for key in _INFO if key not in info]:
         broken(f"info lacks {missing[0]!r}")
     try:

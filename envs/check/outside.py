@@ -2,12 +2,14 @@
 
 import importlib.util
 import time
+from statistics import median
 
 from ludus.envs.check.child import Job, import_seconds, run_children
-from ludus.envs.check.subject import Subject, advance, broken, choose, reach
+from ludus.envs.check.subject import Subject, broken, choose, reach
 
 _IMPORT_BUDGET_S = 0.5
 _MEASURE_S = 0.3
+_SLOWDOWN_LIMIT = 3.0
 
 
 def no_network(subject: Subject) -> str:
@@ -30,38 +32,46 @@ def no_network(subject: Subject) -> str:
 
 
 def throughput(subject: Subject) -> tuple[str, dict[str, float]]:
-    """Steps a second, fork time and bytes a turn, reported and not judged.
+    """Steps a second, fork time and bytes a turn are reported; an object must not tire.
 
-    Environments get slower unseen: TextArena's steps fall from 35,000 to 1,300 a second when an
-    object is used again.
+    TextArena's steps fall from 35,000 to 1,300 a second when an object is used again.
     """
     figures = measure(subject)
     parts = [f"{figures['steps_per_s']:,.0f} steps/s", f"{figures['bytes_per_turn']:.0f} B/turn"]
     if "fork_us" in figures:
         parts.insert(1, f"fork {figures['fork_us']:.0f} us")
+    if figures["slowdown"] > _SLOWDOWN_LIMIT:
+        broken(f"steps become {figures['slowdown']:.0f} times slower with use; {', '.join(parts)}")
     return ", ".join(parts), figures
 
 
 def measure(subject: Subject, seconds: float = _MEASURE_S) -> dict[str, float]:
-    """Random play, resets included: steps/s, fork time in microseconds, UTF-8 bytes a turn."""
+    """Random play, resets included: steps/s, how many times slower the last tenth was than the
+    first, fork time in microseconds, UTF-8 bytes a turn."""
     env, rng = subject.make(), subject.rng("throughput")
     env.reset(seed=subject.seed)
+    costs: list[float] = []  # seconds a step, per episode
     steps, shown, start = 0, 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
-        for _ in range(10):
-            obs, _ = env.reset()
-            shown += len(obs)
-            while env.acting:
-                obs, *_ = env.step(choose(env, env.acting[0], rng))
-                shown += len(obs)
-                steps += 1
-    figures = {"steps_per_s": steps / spent, "bytes_per_turn": shown / max(1, steps)}
+        begun, before = time.process_time(), steps
+        obs, _ = env.reset()
+        shown += len(obs.encode("utf-8", "surrogatepass"))
+        while env.acting:
+            obs, *_ = env.step(choose(env, env.acting[0], rng))
+            shown += len(obs.encode("utf-8", "surrogatepass"))
+            steps += 1
+        costs.append((time.process_time() - begun) / max(1, steps - before))
+    tenth = max(1, len(costs) // 10)
+    figures = {
+        "steps_per_s": steps / spent,
+        "bytes_per_turn": shown / max(1, steps),
+        "slowdown": median(costs[-tenth:]) / max(1e-9, median(costs[:tenth])),
+    }
     if env.metadata["fork"] != "none":
         reach(env, rng, 4)
-        advance(env, rng, 0)
         forks, start = 0, time.perf_counter()
         while (spent := time.perf_counter() - start) < seconds / 3:
-            env.fork(10)
-            forks += 10
+            env.fork()
+            forks += 1
         figures["fork_us"] = spent / forks * 1e6
     return figures

@@ -12,6 +12,7 @@ from ludus.envs.task import derive_seed
 
 # What is said where any text is a move: something a parser of numbers, words or letters takes.
 _WORDS = ("0", "1", "2", "3", "4", "6", "8", "yes", "no", "a", "e", "look", "left", "hello world")
+_NONSENSE = "\x00"
 
 
 class Broken(Exception):  # noqa: N818  # caught by the runner, never seen by users
@@ -111,8 +112,11 @@ def shown(env: TextEnv) -> list[list[str]]:
 def fingerprint(env: TextEnv) -> str:
     """Changes when anything about the episode does, chance to come included."""
     views = [str(env.observe(role)) for role in env.ROLES]
-    chance = hash_value(env.chance.getstate())
-    return hash_value((env.state_hash(), shown(env), views, env.acting, env.returns, chance))
+    # Not env.chance, which would make the stream: forks are also tested where there is none yet.
+    chance = env._stream(env._chance_seed) if env._chance is None else env._chance
+    return hash_value(
+        (env.state_hash(), shown(env), views, env.acting, env.returns, chance.getstate())
+    )
 
 
 def record(env: TextEnv, obs: str, info: Info) -> list[str]:
@@ -121,14 +125,22 @@ def record(env: TextEnv, obs: str, info: Info) -> list[str]:
     return [str(obs), *views, plain(info), env.state_hash()]
 
 
-def play(env: TextEnv, rng: random.Random) -> list[list[str]]:
-    """Play the open episode to its end by chance; what every turn showed."""
+def play(env: TextEnv, rng: random.Random, *, mistakes: float = 0.0) -> list[list[str]]:
+    """Play the open episode to its end by chance; what every turn showed.
+
+    Args:
+        env: Somewhere in an episode.
+        rng: Chooses the moves.
+        mistakes: Share of replies that no rules can use.
+    """
     trace: list[list[str]] = []
     for _ in range(env.MAX_TURNS + 1):
         if not env.acting:
             return trace
         seat = rng.choice(env.acting)
         action = choose(env, seat, rng)
+        if mistakes and rng.random() < mistakes:
+            action = _NONSENSE
         obs, reward, terminated, truncated, info = env.step(action, seat=seat)
         end = f"{seat} {action} {reward!r} {terminated} {truncated}"
         trace.append([end, *record(env, obs, info)])

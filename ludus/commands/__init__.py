@@ -1,1 +1,1 @@
-"""What the command line runs."""
+"""One module a command of `ludus`; each has a `main` that takes the arguments after its name."""

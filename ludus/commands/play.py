@@ -1,16 +1,41 @@
 """`ludus play`: a person against any opponent, at the terminal."""
 
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from tyro.conf import Positional
 
 from ludus.agents.base import Agent, Prepares, make_agent
 from ludus.agents.human import HumanAgent, Quit, frame
+from ludus.cli import parse
 from ludus.envs.base import TextEnv
 from ludus.envs.registry import make
 from ludus.envs.task import derive_seed
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """Play an environment at the terminal; "quit" leaves."""
+
+    env: Positional[str]
+    """Environment, such as ludus/KuhnPoker-v1."""
+    opponent: str = "random"
+    """Who plays the other seats: random, minimax, nash."""
+    seat: str | None = None
+    """Yours; by default the first."""
+    seed: int | None = None
+    """Decides the task, chance and the opponent's draws; by default every game is another."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(PlayOptions, args, "play")
+    play(options.env, opponent=options.opponent, seat=options.seat, seed=options.seed)
+    return 0
 
 
 def play(

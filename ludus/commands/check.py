@@ -1,0 +1,45 @@
+"""`ludus check`: the conformance checker."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tyro.conf import Positional
+
+from ludus.cli import parse
+from ludus.envs import spec, specs
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Check that environments keep the protocol's promises; exit status 1 if one does not."""
+
+    ids: Positional[tuple[str, ...]] = ()
+    """Environment ids, or module:id."""
+    all: bool = False
+    """Every registered environment."""
+    json: bool = False
+    """As JSON."""
+    seed: int = 0
+    """Of the episodes that are played."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(CheckOptions, args, "check")
+    ids = [s.id for s in specs()] if options.all else list(options.ids)
+    if not ids:
+        raise ValueError("name an environment, or --all")
+    for id in ids:
+        spec(id)  # unknown names before any work
+    from ludus.testing import check_env
+
+    reports = [check_env(id, seed=options.seed) for id in ids]
+    if options.json:
+        print(json.dumps([report.to_json() for report in reports], indent=1))
+    else:
+        from rich.console import Console
+
+        for report in reports:
+            Console().print(report.table())
+    return 0 if all(report.ok for report in reports) else 1

@@ -1,0 +1,74 @@
+"""`ludus train`: one run, by a recipe."""
+
+import difflib
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ludus.cli import UsageError, parse
+
+if TYPE_CHECKING:
+    from ludus.trainer.config import TrainConfig
+
+_HELP = """usage: ludus train RECIPE [options]
+
+recipes: {recipes}
+
+ludus train RECIPE --help shows the options and what the recipe sets them to.
+--resume goes on with the run in --out, if there is one. --print-config shows and stops."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command."""
+    from ludus.trainer.config import RECIPES, TrainConfig
+
+    if not args or args[0] in ("-h", "--help"):
+        print(_HELP.format(recipes=", ".join(RECIPES)))
+        return 0
+    recipe, *rest = args
+    if recipe not in RECIPES:
+        near = difflib.get_close_matches(recipe, RECIPES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"unknown recipe {recipe!r}, {hint}recipes: {', '.join(RECIPES)}")
+    flags = {"--resume", "--print-config"}
+    chosen = flags & set(rest)
+    config = parse(
+        TrainConfig, [a for a in rest if a not in flags], f"train {recipe}", RECIPES[recipe]
+    )
+    if "--print-config" in chosen:
+        print(json.dumps(config.to_json(), indent=1))
+        return 0
+    return _train(config, resume="--resume" in chosen)
+
+
+def _train(config: "TrainConfig", *, resume: bool) -> int:
+    from ludus.trainer.learner import ParityError
+    from ludus.trainer.progress import Progress
+    from ludus.trainer.train import Trainer
+
+    stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping:
+            raise KeyboardInterrupt
+        stopping = True
+        print("\nstopping after this step; again to stop at once", flush=True)
+
+    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Progress(config) as progress:
+            trainer = Trainer(config, resume=resume, say=progress.say, on_step=progress.update)
+            finished = trainer.run(should_stop=lambda: stopping)
+    except (ParityError, FloatingPointError) as error:
+        print(f"ludus: step {trainer.step}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if not finished:
+        print(f"stopped at step {trainer.step} of {config.steps}; --resume goes on from there")
+    return 0

@@ -1,0 +1,106 @@
+"""The checker: passes healthy environments, and catches each fault with the item made for it."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ludus.envs import TextEnv
+from ludus.testing import CheckFailed, Item, Report, check_env
+
+sys.path.insert(0, str(Path(__file__).parent))
+import broken_envs as toys
+
+ALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14)
+SLOW = {2, 12, 14}  # start processes or take their time: for broken toys run only where they count
+
+
+@pytest.mark.parametrize("env_class", toys.HEALTHY)
+def test_healthy_environments_pass_every_item(env_class: type[TextEnv]) -> None:
+    report = check_env(env_class, episodes=8)
+    report.raise_for_failures()
+    assert tuple(item.number for item in report.items) == ALL
+
+
+@pytest.mark.parametrize(
+    ("number", "env_class"), [(n, toy) for n, all_toys in toys.BROKEN.items() for toy in all_toys]
+)
+def test_each_fault_is_caught_by_its_item_alone(number: int, env_class: type[TextEnv]) -> None:
+    items = [n for n in ALL if n == number or n not in SLOW]
+    report = check_env(env_class, items=items, episodes=6)
+    assert [(item.number, item.detail) for item in report.failed] == [
+        (number, report[number].detail)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "env_class"),
+    [(n, toy) for n, all_toys in toys.BROKEN_IN_MANY_WAYS.items() for toy in all_toys],
+)
+def test_faults_that_several_items_catch(number: int, env_class: type[TextEnv]) -> None:
+    assert check_env(env_class, items=[number])[number].status == "failed"
+
+
+def test_details_name_what_was_seen() -> None:
+    def detail(number: int, env_class: type[TextEnv]) -> str:
+        return check_env(env_class, items=[number])[number].detail
+
+    assert "PYTHONHASHSEED" in detail(2, toys.HashOrder)
+    assert "bytes an episode" in detail(4, toys.Hoarder)
+    assert "int() " in detail(7, toys.DigitCrash) or "ValueError" in detail(7, toys.DigitCrash)
+    assert "TOY_HINT" in detail(12, toys.Configured)
+    assert "socket.connect" in detail(12, toys.Caller)
+    assert "player_1" in detail(10, toys.OpenHand)
+
+
+def test_classes_defined_in_a_function_are_checked_in_other_processes_too() -> None:
+    class Local(toys.Duel):
+        pass
+
+    check_env(Local, items=[2, 12, 13], episodes=4).raise_for_failures()
+
+
+def test_ids_and_objects_are_checked_with_their_arguments() -> None:
+    from ludus.envs import registry
+
+    assert check_env("ludus/KuhnPoker-v1", items=[8]).env_id == "ludus/KuhnPoker-v1"
+    env = registry.make("ludus/GuessNumber-v1", low=5, high=5)
+    env.reset(seed=1)
+    before = env.state_hash()
+    report = check_env(env, items=[5, 9], episodes=3)
+    assert report.ok
+    assert env.state_hash() == before
+
+
+def test_report() -> None:
+    passed = Item(number=1, name="a", status="passed", detail="[/b]", seconds=0.5)
+    failed = Item(number=2, name="b", status="failed", detail="no", seconds=0.1, figures={"x": 1.0})
+    report = Report(env_id="toys/X-v1", items=(passed, failed))
+    assert not report.ok
+    assert report.summary() == "1 passed, 1 failed, 0 skipped"
+    with pytest.raises(CheckFailed, match=r"2\. b: no"):
+        report.raise_for_failures()
+    assert json.loads(report.json())["items"][1]["figures"] == {"x": 1.0}
+    with pytest.raises(KeyError):
+        report[3]
+    console = Console(record=True, width=100, file=io.StringIO())
+    report.print(console)
+    assert "[/b]" in console.export_text()
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(ValueError, match="unknown item 99"):
+        check_env(toys.Duel, items=[99])
+    with pytest.raises(ValueError, match="at least 1"):
+        check_env(toys.Duel, episodes=0)
+    with pytest.raises(ValueError, match="KuhnPoker"):
+        check_env("ludus/KuhnPokr-v1")
+
+
+def test_progress_is_reported_item_by_item() -> None:
+    seen: list[int] = []
+    check_env(toys.Dice, items=[3, 8], on_item=lambda item: seen.append(item.number))
+    assert seen == [3, 8]

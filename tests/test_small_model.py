@@ -1,0 +1,105 @@
+"""The small model is the same bytes each time, and its tokenizer loses nothing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ludus.agents.small_model import load_model, small_model, small_tokenizer
+
+TEXTS = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog"] * 3
+CHAT = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "hi\nthere"},
+    {"role": "assistant", "content": "yo"},
+    {"role": "user", "content": "bye"},
+    {"role": "assistant", "content": "ok"},
+]
+
+
+def test_same_arguments_same_bytes() -> None:
+    state = torch.get_rng_state()
+    model, tokenizer = small_model(seed=3, texts=TEXTS, vocab_size=300)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    again, same = small_model(seed=3, texts=iter(TEXTS), vocab_size=300)
+    other, _ = small_model(seed=4, texts=TEXTS, vocab_size=300)
+    for (name, a), b in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+        assert a.dtype == torch.float32
+    assert not torch.equal(model.lm_head.weight, other.lm_head.weight)
+    assert model.lm_head.weight is not model.model.embed_tokens.weight
+    assert tokenizer.get_vocab() == same.get_vocab()
+    assert model.config.vocab_size == len(tokenizer) <= 300
+    assert len(tokenizer("the cat").input_ids) < len("the cat")
+
+
+TOKENIZER = small_tokenizer(TEXTS, vocab_size=280)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_text_comes_back(text: str) -> None:
+    assert TOKENIZER.decode(TOKENIZER(text).input_ids) == text
+
+
+def test_chat_template() -> None:
+    text = TOKENIZER.apply_chat_template(CHAT[:2], tokenize=False, add_generation_prompt=True)
+    assert text == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi\nthere<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    whole = TOKENIZER.apply_chat_template(CHAT, tokenize=False)
+    assert whole.startswith(text + "yo<|im_end|>\n<|im_start|>user")
+    assert TOKENIZER.eos_token == "<|im_end|>"
+    assert TOKENIZER.pad_token == "<|endoftext|>"
+
+
+def test_assistant_mask() -> None:
+    out = TOKENIZER.apply_chat_template(CHAT, return_dict=True, return_assistant_tokens_mask=True)
+    marked = [i for i, m in zip(out["input_ids"], out["assistant_masks"], strict=True) if m]
+    assert TOKENIZER.decode(marked) == "yo<|im_end|>ok<|im_end|>"
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    model, tokenizer = small_model(texts=TEXTS, vocab_size=300)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded, same = load_model(str(tmp_path), dtype=torch.bfloat16, device="cpu")
+    assert loaded.dtype == torch.bfloat16
+    loaded, same = load_model(tmp_path)
+    assert loaded.dtype == torch.float32
+    for (name, a), b in zip(model.state_dict().items(), loaded.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert same.get_vocab() == tokenizer.get_vocab()
+    assert same.chat_template == tokenizer.chat_template
+    assert (same.eos_token, same.pad_token) == (tokenizer.eos_token, tokenizer.pad_token)
+
+
+@pytest.mark.parametrize("spec", ["/nope", "./a/b", "~/nothing/here", "a/b/c", Path("missing")])
+def test_missing_folder(spec: str | Path) -> None:
+    with pytest.raises(ValueError, match="does not exist") as caught:
+        load_model(spec)
+    assert str(spec) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no config\.json"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="cannot load") as caught:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_are_checked() -> None:
+    with pytest.raises(ValueError, match="at least 259"):
+        small_model(vocab_size=258)
+    with pytest.raises(ValueError, match="multiple"):
+        small_model(hidden=60, heads=8)
+    with pytest.raises(ValueError, match="multiple"):
+        small_model(heads=4, kv_heads=3)

@@ -1,0 +1,90 @@
+"""The end of a run: what came of it, in files a person opens."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ludus.envs.task import derive_seed
+from ludus.trainer import evaluate
+from ludus.trainer.games import record_games
+from ludus.trainer.metrics import read_metrics
+from ludus.trainer.report import write_report
+from ludus.trainer.rollout import Rollout
+
+if TYPE_CHECKING:
+    from ludus.trainer.train import Trainer
+
+OPPONENTS = ("random", "minimax", "nash")
+GAMES = 6
+
+
+def finish(trainer: "Trainer") -> dict[str, Any]:
+    """Judge the policy as it stands; write `result.json`, `games.json` and `report.html`.
+
+    Returns:
+        The result, as it was written.
+    """
+    out, config = trainer.out, trainer.config
+    result: dict[str, Any] = {
+        "env": config.env,
+        "step": trainer.step,
+        "steps": config.steps,
+        "episodes": trainer.episodes_done,
+        "time_s": round(trainer.time_s, 2),
+        "exploitability": None,
+        "policy": None,
+    }
+    if trainer.tree is not None:
+        now, table = evaluate.exploitability(trainer.agent, trainer.tree)
+        seen = [m["eval/exploitability"] for m in read_metrics(out) if "eval/exploitability" in m]
+        result["exploitability"] = {
+            "before": seen[0],
+            "after": now.exploitability,
+            "best": min(*seen, now.exploitability),
+        }
+        result |= {"value": now.value, "min_legal_mass": now.min_legal_mass, "policy": table}
+        trainer.say(
+            f"exploitability {seen[0]:.4f} before, {now.exploitability:.4f} after "
+            f"{trainer.episodes_done:,} games and {trainer.time_s:.0f} s"
+        )
+    result["opponents"] = _against_all(trainer)
+    _write_json(out / "result.json", result)
+    player = Rollout(
+        trainer.engine,
+        trainer.chat,
+        lambda: trainer.make_env(render_mode="ansi"),
+        trainer.sampling,
+        opponents=trainer.opponents[0],
+        keep_replays=GAMES,
+    )
+    tasks = trainer.env.tasks("test").shuffle(config.seed, GAMES)
+    games = player.play(list(tasks), seed=derive_seed(config.seed, "shown"))
+    _write_json(out / "games.json", record_games(games, trainer.make_env))
+    trainer.say(f"report: {write_report(out)}")
+    return result
+
+
+def _against_all(trainer: "Trainer") -> list[dict[str, Any]]:
+    """Results against every opponent that can play the environment."""
+    config, rows = trainer.config, []
+    for opponent in OPPONENTS if len(trainer.env.ROLES) > 1 else ("",):
+        try:
+            results = evaluate.against(
+                trainer.agent,
+                config.env,
+                opponent,
+                episodes=config.eval_episodes,
+                seed=config.seed,
+                env_kwargs=trainer.env_kwargs,
+            )
+        except ValueError:
+            continue  # minimax on hidden information, nash on a game that is too large
+        rows += [result.to_json() for result in results]
+    return rows
+
+
+def _write_json(path: Path, value: Any) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1) + "\n")
+    os.replace(part, path)

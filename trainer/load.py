@@ -1,0 +1,75 @@
+"""Policies by name: a run, a checkpoint, a model folder, a hub id."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ludus.agents.chat import Chat
+from ludus.agents.engines import make_engine
+from ludus.agents.engines.base import SamplingParams
+from ludus.agents.policy import ModelAgent
+from ludus.agents.small_model import load_model
+from ludus.agents.solvers.game_tree import GameTree, build_tree
+from ludus.envs import registry
+from ludus.envs.base import TextEnv
+from ludus.trainer import checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A language model and the environment it is to be judged in."""
+
+    agent: ModelAgent
+    env: str
+    env_kwargs: Mapping[str, Any]
+
+    def make_env(self) -> TextEnv:
+        """The environment as the policy was trained to see it."""
+        return registry.make(self.env, **self.env_kwargs)
+
+
+def load_policy(
+    name: str, *, env: str = "", temperature: float = 1.0, max_reply_tokens: int = 64
+) -> Policy:
+    """Load a policy.
+
+    Args:
+        name: A run or a checkpoint (which know their environment), a model folder, or a hub id.
+        env: Environment; needed where the name does not say.
+        temperature: Of sampling.
+        max_reply_tokens: Of sampling, where the name does not say.
+
+    Raises:
+        ValueError: If there is no such policy, it is not whole, or no environment is known.
+    """
+    folder, settings, kwargs = name, {}, {}
+    path = Path(name)
+    if path.is_dir() and not (path / "config.json").is_file():  # a model folder has one
+        found = checkpoint.find(path)
+        folder, settings = str(found.model_path), dict(found.manifest["config"])
+    if env:
+        registry.spec(env)
+    if settings:
+        max_reply_tokens = settings["max_reply_tokens"]
+        kwargs = {"format": settings["format"]}
+        if env in ("", settings["env"]):
+            kwargs |= json.loads(settings["env_args"])
+    env = env or settings.get("env", "")
+    if not env:
+        known = "does not say what it was trained in" if path.exists() else "is no folder"
+        raise ValueError(f"{name} {known}: name a run, or an environment with --env")
+    model, tokenizer = load_model(folder)
+    chat = Chat(tokenizer)
+    sampling = SamplingParams(max_tokens=max_reply_tokens, temperature=temperature)
+    return Policy(ModelAgent(make_engine(model), chat, sampling), env, kwargs)
+
+
+def tree_of(env: TextEnv) -> GameTree:
+    """The tree of a game small enough to query a model at every information set.
+
+    Raises:
+        ValueError: If the game is too large or cannot be enumerated.
+    """
+    return build_tree(env, max_nodes=20_000)

@@ -1,0 +1,85 @@
+"""Progress of a run, for a person: a bar at a terminal, a line at every evaluation anywhere."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from ludus.trainer.config import TrainConfig
+
+
+class Progress:
+    """Shows how far a run is, its rate, and the time that remains."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        self._console = Console(highlight=False)
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("training", total=config.steps, rate="")
+        self._first: tuple[int, float] | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def update(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Take note of a step that is done."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (step, now)
+        first_step, first_time = self._first
+        pace = (now - first_time) / max(step - first_step, 1)
+        rate = f"{metrics.get('rollout/tokens_per_s', 0):,.0f} tok/s"
+        self._bar.update(self._task, completed=step, rate=rate)
+        last = step == self._config.steps
+        if any(name.startswith("eval/") for name in metrics) or last:
+            self.say(self._line(step, metrics, pace))
+
+    def _line(self, step: int, metrics: Mapping[str, float], pace: float) -> str:
+        parts = [f"step {step:>4}/{self._config.steps}", f"{metrics['episodes']:>9,.0f} episodes"]
+        for name, label, shape in _SHOWN:
+            if name in metrics:
+                parts.append(f"{label} {metrics[name]:{shape}}")
+        parts += [
+            f"win rate {name.rpartition('/')[2]} {value:.1%}"
+            for name, value in metrics.items()
+            if name.startswith("eval/win_rate/")
+        ]
+        left = pace * (self._config.steps - step)
+        if step and left:
+            parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
+        return " · ".join(parts)
+
+
+_SHOWN = (
+    ("eval/exploitability", "exploitability", ".4f"),
+    ("rollout/entropy", "entropy", ".3f"),
+    ("rollout/invalid_rate", "invalid", ".2%"),
+    ("rollout/tokens_per_s", "tok/s", ",.0f"),
+    ("time_s", "s", ".0f"),
+)
