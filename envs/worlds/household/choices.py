@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ludus.envs.worlds.household.operators import Operator, Problem, bits_of
+from ludus.envs.worlds.household.order import ranks
 
 MAX_KEPT = 4096
 """Choices kept per scene; then its memory starts anew."""
@@ -49,7 +50,9 @@ class _Scene:
 class Chooser:
     def __init__(self, problem: Problem, command: Callable[[int, int], str], fixed: bool) -> None:
         """`command(operator, shown)` names an operator; `fixed`: never by `shown`."""
+        self._problem = problem
         self._operators = problem.operators
+        self._ranks: list[int] = []
         self._command = command
         self._fixed = fixed
         self._places = _places(problem)
@@ -79,11 +82,19 @@ class Chooser:
         named: dict[str, int] = {}
         command = self._command
         for number in operators:
-            named.setdefault(command(number, shown), number)
+            first = named.setdefault(name := command(number, shown), number)
+            if first != number and self._differ(first, number):
+                if not self._ranks:
+                    self._ranks = ranks(self._problem)
+                named[name] = min(first, number, key=self._ranks.__getitem__)
         return Choices(tuple(sorted(named)), named)
 
+    def _differ(self, first: int, second: int) -> bool:
+        """Whether it matters which of two operators a command carries out."""
+        a, b = self._operators[first], self._operators[second]
+        return replace(a, yes=0, no=0) != replace(b, yes=0, no=0)
+
     def _applicable(self, scene: _Scene, facts: int) -> list[int]:
-        """Operators in the reference engine's order: the first of several equal commands counts."""
         operators = self._operators
         found = [n for n in scene.others if not facts & operators[n].no]
         bits = facts & scene.bits

@@ -72,7 +72,6 @@ class Problem:
     static: set[Fact]
     objects: dict[str, str]
     operators: list[Operator]
-    """In the order in which the reference engine lists applicable ones."""
     layers: list[list[GroundRule]]
     """Derived facts, in an order in which negations are decided before they are used."""
     rules: list[GroundRule]
@@ -95,10 +94,7 @@ def compile_problem(task: Task, flat: FlatTask, grounding: Grounding) -> Problem
         if (row := compiler.operator(action, binding)) is not None
     ]
     rows.sort(key=lambda row: row[0])
-    try:
-        condition = compiler.condition(flat.goal, {})
-    except _NeverError:
-        raise GameError("the goal can never be reached") from None
+    condition = compiler.goal(flat.goal)
     if not condition:
         raise GameError("the goal is true from the start, whatever happens")
     goal = masks(condition)
@@ -173,6 +169,20 @@ class _Compiler:
                 found.append((number, not literal.negated))
             elif (fact in self.static) == literal.negated:
                 raise _NeverError
+        return tuple(found)
+
+    def goal(self, literals: Iterable[Literal]) -> Condition:
+        """Like `condition`, but what must be false and is true for ever is not asked for.
+
+        Reachability looks at what must be true only, and the planner relies on it for goals.
+        """
+        found = []
+        for literal in literals:
+            fact = literal.predicate, literal.args
+            if fact in self.numbers:
+                found.append((self.numbers[fact], not literal.negated))
+            elif not literal.negated and fact not in self.static:
+                raise GameError("the goal can never be reached")
         return tuple(found)
 
     def masks(
