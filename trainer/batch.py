@@ -7,6 +7,7 @@ tokens. Trajectories that share nothing are bins of their own, plain causal rows
 is always one path in one bin, all its turns together; nothing is repeated per turn.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -168,7 +169,7 @@ def _best_size(shared: int) -> float:
     >>> _best_size(0), round(_best_size(100)), round(_best_size(1000))
     (0.0, 435, 2423)
     """
-    return shared + (shared * (shared + EVEN)) ** 0.5
+    return shared + math.sqrt(shared * (shared + EVEN))
 
 
 def pack(
