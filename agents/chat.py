@@ -16,10 +16,10 @@ from ludus.envs.text import Message
 _MARK = "0ludus0"  # stands for a reply while the template is probed; no template changes it
 
 _NO_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}assistant:{% endif %}"
+    "{% for message in messages %}{{ message['role'] + ':\n' + message['content'] + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
 )
-"""For tokenizers without a chat template: a reply ends with its line."""
+"""For tokenizers without a chat template: a reply is a line of its own, and ends with it."""
 
 
 class Chat:

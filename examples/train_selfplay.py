@@ -1,4 +1,4 @@
-"""Train a small language model by self-play: python examples/train_selfplay.py [OUT [STEPS]]"""
+"""Train a small language model by self-play: python examples/train_selfplay.py [OUT]"""
 
 import sys
 from dataclasses import replace
@@ -7,8 +7,8 @@ from ludus.trainer.config import RECIPES
 from ludus.trainer.train import Trainer
 
 if __name__ == "__main__":
-    out, steps = (*sys.argv[1:], "runs/example", "30")[:2]
-    config = replace(RECIPES["spiral"], env="ludus/TicTacToe-v1", out=out, steps=int(steps))
+    out = sys.argv[1] if len(sys.argv) > 1 else "runs/example"
+    config = replace(RECIPES["spiral"], env="ludus/TicTacToe-v1", out=out, steps=10, episodes=64)
     trainer = Trainer(config, resume=True, say=print)
     trainer.run()
     print(trainer.evaluate())

@@ -126,7 +126,7 @@ def make_run(
     config = {"env": "ludus/KuhnPoker-v1", "model": "small", "seed": 0, "steps": 400,
               "forfeit": [-1.5, 0.5], "parity_tolerance": 1e-3}  # fmt: skip
     files: dict[str, Any] = {
-        "config.json": {"config": config, "python": "3.11.2", "versions": {"torch": "2.13.0"},
+        "run.json": {"config": config, "python": "3.11.2", "versions": {"torch": "2.13.0"},
                         "revision": "abc1234"},
         "result.json": result,
         "games.json": games,
@@ -196,7 +196,7 @@ def test_escapes_what_a_model_wrote(tmp_path: Path) -> None:
     assert "&lt;/script&gt;&lt;img src=x onerror=" in page
 
 
-@pytest.mark.parametrize("kept", ["config.json", "metrics.jsonl", "result.json", "games.json", ""])
+@pytest.mark.parametrize("kept", ["run.json", "metrics.jsonl", "result.json", "games.json", ""])
 def test_leaves_out_what_is_missing(tmp_path: Path, kept: str) -> None:
     make_run(tmp_path, metrics(10), result=result(), games=kuhn_games())
     for path in tmp_path.iterdir():
@@ -206,7 +206,7 @@ def test_leaves_out_what_is_missing(tmp_path: Path, kept: str) -> None:
     assert ("No curves" in seen) == (kept != "metrics.jsonl")
     assert ("No games were recorded" in seen) == (kept != "games.json")
     assert ("The policy it learned" in seen) == (kept == "result.json")
-    assert ("There is no config.json" in seen) == (kept != "config.json")
+    assert ("There is no run.json" in seen) == (kept != "run.json")
 
 
 def test_says_that_a_run_was_interrupted(tmp_path: Path) -> None:
@@ -221,10 +221,10 @@ def test_says_that_a_run_was_interrupted(tmp_path: Path) -> None:
 def test_names_files_that_cannot_be_read(tmp_path: Path) -> None:
     make_run(tmp_path, metrics(10), result=result())
     (tmp_path / "games.json").write_text('[{"env": "ludus/Ku')
-    (tmp_path / "config.json").write_text("[]")
+    (tmp_path / "run.json").write_text("[]")
     seen = words(page_of(tmp_path))
     assert "games.json could not be read" in seen
-    assert "config.json could not be read" in seen
+    assert "run.json could not be read" in seen
 
 
 def test_draws_win_rates_where_nothing_can_be_solved(tmp_path: Path) -> None:

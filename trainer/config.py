@@ -93,7 +93,7 @@ class TrainConfig:
 
     warmstart_episodes: int = 256
     """Episodes of random legal play to imitate first; 0 starts from the model as it is."""
-    warmstart_steps: int = 150
+    warmstart_steps: int = 100
     """Optimizer steps of that imitation."""
     warmstart_lr: float = 3e-3
 
@@ -195,7 +195,7 @@ RECIPES: dict[str, TrainConfig] = {
         lr_end=5e-5,
         beta1=0.0,
         beta2=0.99,
-        warmstart_steps=120,
+        warmstart_steps=150,
         threads=1,
     ),
 }

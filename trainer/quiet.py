@@ -13,7 +13,7 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging as hf_logging
 
     had_bars = hf_logging.is_progress_bar_enabled()
-    had_dataset_bars = datasets.are_progress_bars_enabled()
+    had_dataset_bars = not datasets.are_progress_bars_disabled()
     noisy = [logging.getLogger(name) for name in ("transformers", "trl", "accelerate")]
     levels = [logger.level for logger in noisy]
     hf_logging.disable_progress_bar()

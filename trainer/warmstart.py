@@ -71,7 +71,7 @@ def warm_start(
     steps: int,
     lr: float,
     seed: int,
-    batch_size: int = 32,
+    batch_size: int = 16,
 ) -> float:
     """Train the model in place to write the conversations' replies.
 

@@ -48,9 +48,12 @@ def main(args: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(rows(), indent=1))
         return 0
-    table = Table("id", "seats", "splits", "tags", "about", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("id", no_wrap=True)
+    for name in ("seats", "splits", "tags"):
+        table.add_column(name)
     for row in rows():
-        splits = ", ".join(row["splits"])
-        table.add_row(row["id"], str(row["seats"]), splits, ", ".join(row["tags"]), row["about"])
+        tags, splits = ", ".join(row["tags"]), ", ".join(row["splits"])
+        table.add_row(row["id"], str(row["seats"]), splits, tags)
     Console().print(table)
     return 0

@@ -21,7 +21,7 @@ def write_report(folder: Path) -> Path:
     The page replaces an older one at once: nobody sees half of it.
 
     Args:
-        folder: Of a run: `config.json`, `metrics.jsonl`, `result.json`, `games.json`.
+        folder: Of a run: `run.json`, `metrics.jsonl`, `result.json`, `games.json`.
 
     Returns:
         Path of the page.

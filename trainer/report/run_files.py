@@ -16,7 +16,7 @@ class RunFiles:
     name: str
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-    """What `config.json` says beside the config: versions, revision."""
+    """What `run.json` says beside the config: versions, revision."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     """Empty while the run has not ended."""
@@ -54,7 +54,7 @@ class RunFiles:
 def read_run(folder: Path) -> RunFiles:
     """Read a run's folder."""
     unread: list[str] = []
-    config = _read(folder / "config.json", dict, unread)
+    config = _read(folder / "run.json", dict, unread)
     return RunFiles(
         name=folder.resolve().name,
         config=config.get("config") or {},

@@ -237,7 +237,7 @@ def _interval(row: Mapping[str, Any]) -> Markup:
 def settings(run: RunFiles) -> Markup:
     """The config, and what it ran with."""
     if not run.config and not run.provenance:
-        return missing("There is no config.json in this folder.")
+        return missing("There is no run.json in this folder.")
     made: dict[str, object] = {
         name: value for name, value in run.provenance.items() if name != "versions"
     }

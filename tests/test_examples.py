@@ -1,0 +1,57 @@
+"""The examples, and the code of the README, run as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def run(*args: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *args],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_register_env(tmp_path: Path) -> None:
+    said = run(str(ROOT / "examples" / "register_env.py"), cwd=tmp_path)
+    assert said.startswith("passed")
+    assert "'returns'" in said
+
+
+@pytest.mark.slow
+def test_train_selfplay(tmp_path: Path) -> None:
+    said = run(str(ROOT / "examples" / "train_selfplay.py"), "here", cwd=tmp_path)
+    assert "eval/win_rate/player_0" in said
+    assert (tmp_path / "here" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_readme(tmp_path: Path) -> None:
+    blocks = PYTHON_BLOCK.findall((ROOT / "README.md").read_text())
+    assert len(blocks) == 2
+    check = 'from ludus.testing import check_env\ncheck_env("me/CountTo21-v1").raise_for_failures()\n'
+    script = tmp_path / "readme.py"
+    script.write_text("\n".join((blocks[0], check, blocks[1])))
+    said = run(str(script), cwd=tmp_path)
+    assert "eval/win_rate/player_1" in said
+    assert (tmp_path / "runs" / "count" / "metrics.jsonl").exists()
+
+
+def test_the_readme_names_only_what_exists() -> None:
+    text = (ROOT / "README.md").read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
