@@ -1,8 +1,8 @@
 """Corrections for tokens that other weights sampled, or the same weights in another program.
 
 Let d_t = logp_old - logp_sampled: what the learner's weights said at the start of the update, less
-what was recorded at sampling. A weight multiplies a token's loss; a rejection takes the token out of
-the loss and its denominators. Both are computed once per rollout, over all tokens of the step, so
+what was recorded at sampling. A weight multiplies a token's loss; a rejection takes the token out
+of the loss and its denominators. Both are computed once per rollout, over all tokens of a step, so
 they do not depend on how it is split; the policy loss then measures its ratio from logp_old.
 
 Products over a sequence shrink or explode with its length: a weight of 17 at ratios that are all
@@ -117,16 +117,15 @@ def covariances(advantage_N: Tensor, logp_N: Tensor) -> Tensor:
     return (advantage_N - advantage_N.mean()) * (logp_N - logp_N.mean())
 
 
-def clip_cov(
-    part: float = 2e-4, low: float = 1.0, high: float = 5.0, seed: int = 0
-) -> Correction:
+def clip_cov(part: float = 2e-4, low: float = 1.0, high: float = 5.0, seed: int = 0) -> Correction:
     """Reject a random part of the tokens whose covariance is in (low, high).
 
     The source does this at every inner step; here once, with the weights before the update.
 
     Args:
         part: Of all tokens; at least one, if there are any.
-        low, high: Bounds of the covariance, nats times reward units.
+        low: Of the covariance, nats times reward units.
+        high: The same.
         seed: Of the choice; the number of tokens is mixed in.
 
     Source: Clip-Cov, arXiv:2505.22617.
@@ -225,7 +224,7 @@ def correct(
     weight_N = torch.zeros_like(factor_N)
     if bool(keep_N.any()):
         weight_N[keep_N] = weigh(tokens.at.row_N[keep_N].cpu()).to(weight_N) * factor_N[keep_N]
-    parts = weight_N.split([batch.weight_N.numel() for batch in batches])
+    parts = torch.split(weight_N, [batch.weight_N.numel() for batch in batches])
     metrics = mismatch(tokens) | {
         "mismatch/weight_mean": float(factor_N.mean()),
         "mismatch/rejected": 1 - float(keep_N.float().mean()),

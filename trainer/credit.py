@@ -1,4 +1,4 @@
-"""Credit: from raw rewards to what every turn is trained with. The order of operations, in one place.
+"""Credit: from raw rewards to what every turn is trained with. The order of operations.
 
     raw rewards -> shaping -> group filtering -> estimator -> modulation -> mask edits -> loss
 
@@ -6,7 +6,7 @@
 2. Filters leave out whole groups, by the *raw* returns; see `filters.py`.
 3. The estimator turns shaped rewards into one advantage a turn; see `advantages/`.
 4. Modulations change advantages (entropy, style); see `modulation.py`.
-5. Edits say which turns are trained at all; a group of one is left out, where siblings are compared.
+5. Edits say which turns are trained at all; where siblings are compared, a group of one is not.
 6. What needs probabilities comes last and lives with the learner: corrections of weights and masks
    for tokens that other weights sampled (`corrections.py`), the policy loss (`loss/`), and what is
    added to it (`regularizers.py`).
@@ -115,6 +115,12 @@ class Credit:
             [keep[i] for i in trained],
             metrics,
         )
+
+    def groups(self, episodes: Sequence[Episode], *, filtered: bool = False) -> int:
+        """How many groups of siblings there are, or are left by the filters."""
+        raw = usable(episodes)
+        count = len({_sibling(t) for e in raw for t in e.trajectories})
+        return count - len(self._filtered(raw)) if filtered else count
 
     def _filtered(self, raw: Sequence[Episode]) -> dict[Hashable, str]:
         """Groups to leave out, and why."""

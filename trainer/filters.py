@@ -1,7 +1,7 @@
 """Group filters: which groups are worth a gradient. By raw returns, before any shaping.
 
 A filter sees the returns of every group and names those to leave out, each with its reason. Filter
-on the outcome only once the format is learnt: groups that fail alike also carry the format's signal.
+on the outcome only once the format is learnt: groups that fail alike carry the format's signal.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -83,7 +83,7 @@ class Nucleus:
 
 
 def nucleus(scores: Sequence[float], p: float) -> int:
-    """How many of the scores, given in descending order, reach p of their sum less 0.01; at least 1.
+    """How many of the scores, given in descending order, reach p of their sum less 0.01; 1 or more.
 
     >>> nucleus([0.25, 0.19, 0.06, 0.0], 0.9)
     2

@@ -144,9 +144,7 @@ class Learner:
                 logp_N = logps_UV[batch.slot_N, batch.token_N]
                 if epoch == 0:
                     sums.peak("parity/max", self._parity(logp_N, batch, version))
-                loss_N, extra = self.loss(
-                    logp_N, logp_before_N, batch.advantage_N, batch.segments
-                )
+                loss_N, extra = self.loss(logp_N, logp_before_N, batch.advantage_N, batch.segments)
                 policy_loss = (batch.weight_N * loss_N).sum()
                 weight_U = batch.weight_U
                 p_UV = logps_UV.exp()

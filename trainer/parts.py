@@ -1,4 +1,4 @@
-"""Parts by name: "gigpo", "gigpo:gamma=0.9,norm=std", or anybody's own, "package.module:Name:a=1"."""
+"""Parts by name: "gigpo", "gigpo:gamma=0.9,norm=std", or anybody's own, "package.module:Name"."""
 
 import importlib
 from collections.abc import Callable, Mapping

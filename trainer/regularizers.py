@@ -83,7 +83,7 @@ class _Counted:
         """See `Regularizer`."""
         self._seen, self._sum = 0, 0.0
         self.tokens = sum(batch.slot_N.numel() for batch in batches)
-        self.rows = sum(batch.row_N.unique().numel() for batch in batches)
+        self.rows = sum(len(set(batch.row_N.tolist())) for batch in batches)
 
     def _count(self, batch: "MicroBatch", value: Tensor) -> None:
         """Add up a value over the first pass, whose distributions are those at sampling."""

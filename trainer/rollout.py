@@ -142,9 +142,7 @@ class Rollout:
     def _is_waiting(self, play: _Play, seat: str) -> bool:
         return seat in play.seats and id(play.seats[seat].session) in self._waiting
 
-    def _prompt(
-        self, play: _Play, seat: str, messages: tuple[Message, ...], facts: _Facts
-    ) -> bool:
+    def _prompt(self, play: _Play, seat: str, messages: tuple[Message, ...], facts: _Facts) -> bool:
         """Ask a seat for its reply; False if its conversation leaves no room for one."""
         own = play.seats.get(seat)
         if own is None:

@@ -179,8 +179,8 @@ def tool_economy_ppo(calls: int, most: int) -> float:
 
 
 class ToolEconomy(Memoryless):
-    """Multiplies every reward by `tool_economy`, with the fewest calls of a correct rollout kept per
-    task and seat over the run. The fewest is brought up to date before anything is scored: a
+    """Multiplies every reward by `tool_economy`, with the fewest calls of a correct rollout kept
+    per task and seat over the run. The fewest is brought up to date before anything is scored: a
     correct rollout without a call would else get 0.
 
     Args:

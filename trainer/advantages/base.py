@@ -21,8 +21,9 @@ GROUPS: dict[str, Callable[[Trajectory], Hashable]] = {
     "env+role": lambda t: (t.env_id, t.role),
     "batch": lambda t: (),
 }
-"""Keys under which trajectories may be compared. "task+role": the siblings of a prompt, seat by seat,
-since two seats of one game are different problems. "env+role": what a running baseline is kept for."""
+"""Keys under which trajectories may be compared. "task+role": the siblings of a prompt, seat by
+seat, since two seats of a game are different problems. "env+role": what a running baseline is kept
+for."""
 
 
 class Estimator(Protocol):

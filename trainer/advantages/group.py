@@ -186,7 +186,9 @@ class Siblings(Memoryless):
         trajectories = trajectories_of(episodes)
         out = [0.0] * len(trajectories)
         for members in positions([GROUPS[self.group](t) for t in trajectories]).values():
-            for i, a in zip(members, self.of_group([trajectories[i] for i in members]), strict=True):
+            for i, a in zip(
+                members, self.of_group([trajectories[i] for i in members]), strict=True
+            ):
                 out[i] = a
         return [broadcast(t, a) for t, a in zip(trajectories, out, strict=True)]
 

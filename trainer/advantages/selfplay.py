@@ -1,4 +1,4 @@
-"""Self-play: baselines per role. One policy sits in all seats, and the seats are not worth the same."""
+"""Self-play: baselines per role. One policy sits in all seats, which are not worth the same."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -82,9 +82,7 @@ class RAE:
     def _learn(self, episode: Episode) -> None:
         for role, ret in episode.returns.items():
             key = (episode.env_id, role)
-            self.baselines[key] = (
-                self.decay * self.baselines.get(key, 0.0) + (1 - self.decay) * ret
-            )
+            self.baselines[key] = self.decay * self.baselines.get(key, 0.0) + (1 - self.decay) * ret
             self._games[key] = self._games.get(key, 0) + 1
 
     def state_dict(self) -> dict[str, Any]:

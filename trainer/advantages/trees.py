@@ -1,6 +1,7 @@
 """Branches: what a shared beginning is worth, from the leaves that grew out of it."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
 from math import sqrt
 
 from ludus.trainer.advantages.base import (
@@ -109,12 +110,12 @@ def segment_advantages(values: Sequence[float]) -> list[float]:
     >>> segment_advantages([0.5, 0.25, 1.0])
     [-0.25, 0.75]
     """
-    return [after - before for before, after in zip(values, values[1:], strict=False)]
+    return [after - before for before, after in pairwise(values)]
 
 
 class TreeGRPO(Memoryless):
-    """See `tree_grpo`; trajectories whose conversations grew from one root node are one tree. Without
-    branches every tree has one leaf and this is GRPO."""
+    """See `tree_grpo`; trajectories whose conversations grew from one root node are one tree.
+    Without branches every tree has one leaf and this is GRPO."""
 
     def __call__(self, episodes: Sequence[Episode]) -> Advantages:
         """In standard deviations."""

@@ -1,7 +1,8 @@
 """Credit per turn: what a turn itself was worth, beside what the episode came to."""
 
 from collections.abc import Hashable, Sequence
-from math import exp
+from itertools import pairwise
+from math import exp, sqrt
 from typing import Literal
 
 from ludus.trainer.advantages.base import (
@@ -136,8 +137,8 @@ def information_gains(
     >>> information_gains([-3.0, -2.0, -0.5])
     [1.0, 1.5]
     """
-    levels = [exp(l) for l in golden_logps] if kind == "prob" else list(golden_logps)  # noqa: E741
-    return [after - before for before, after in zip(levels, levels[1:], strict=False)]
+    levels = [exp(logp) for logp in golden_logps] if kind == "prob" else golden_logps
+    return [after - before for before, after in pairwise(levels)]
 
 
 def igpo(
@@ -180,7 +181,7 @@ def igpo(
     def z(value: float, pool: Sequence[float]) -> float:
         if len(pool) < 2:
             return 0.0
-        return (value - mean(pool)) / ((std(pool, unbiased=False) ** 2 + 1e-8) ** 0.5 + eps)
+        return (value - mean(pool)) / (sqrt(std(pool, unbiased=False) ** 2 + 1e-8) + eps)
 
     return [
         returns_to_go([*(z(g, pool_g) for g in row), z(outcome, pool_o)], gamma)

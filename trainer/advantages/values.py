@@ -141,8 +141,8 @@ def bi_level_gae(
 def truncated_gae(
     rewards: Sequence[float], values: Sequence[float], *, gamma: float = 1.0, lam: float = 1.0
 ) -> list[float]:
-    """`gae` of a sequence that is cut and goes on later: the value after the cut is taken to be that
-    of the last token, so its delta is r + (gamma - 1) V.
+    """`gae` of a sequence that is cut and goes on later: the value after the cut is taken to be
+    that of the last token, so its delta is r + (gamma - 1) V.
 
     Source: T-PPO, arXiv:2506.15050, from secondary sources.
 

@@ -14,8 +14,8 @@ from ludus.trainer.loss.weights import AGGREGATIONS, Aggregation, token_weights
 
 __all__ = [
     "AGGREGATIONS", "LOSSES", "MAX_LOG_RATIO", "Aggregation", "PolicyLoss", "Segments", "aepo",
-    "asymre", "cispo", "gmpo", "gspo", "masked", "opmd", "ppo", "reinforce", "sapo", "sequence_mask",
-    "token_weights",
+    "asymre", "cispo", "gmpo", "gspo", "masked", "opmd", "ppo", "reinforce", "sapo",
+    "sequence_mask", "token_weights",
 ]  # fmt: skip
 
 LOSSES: dict[str, Callable[..., PolicyLoss]] = {

@@ -26,10 +26,10 @@ class Segments:
             level: "sequence" (trajectory) or "turn".
         """
         if level == "sequence":
-            return self.row_N.unique(return_inverse=True)[1]
+            return _dense(self.row_N)
         if level == "turn":
             width = int(self.turn_N.max()) + 1 if self.turn_N.numel() else 1
-            return (self.row_N * width + self.turn_N).unique(return_inverse=True)[1]
+            return _dense(self.row_N * width + self.turn_N)
         raise ValueError(f"unknown level {level!r}, allowed: sequence, turn")
 
     def sum_N(self, x_N: Tensor, level: str = "sequence") -> Tensor:
@@ -46,6 +46,11 @@ class Segments:
         """
         ids_N = self.ids_N(level)
         return (_sums(x_N, ids_N) / _sums(torch.ones_like(x_N), ids_N))[ids_N]
+
+
+def _dense(ids_N: Tensor) -> Tensor:
+    inverse: Tensor = torch.unique(ids_N, return_inverse=True)[1]
+    return inverse
 
 
 def _sums(x_N: Tensor, ids_N: Tensor) -> Tensor:

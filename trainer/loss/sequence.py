@@ -26,7 +26,8 @@ def gspo(clip_low: float = 3e-4, clip_high: float = 4e-4, level: str = "sequence
     "seq-mean-token-mean".
 
     Args:
-        clip_low, clip_high: 3e-4 and 4e-4 for one long reply; agents use 3e-3 to 4e-2.
+        clip_low: The lower bound of s is 1 - clip_low; agents use 3e-3 to 3e-2.
+        clip_high: The upper bound is 1 + clip_high; agents use 4e-3 to 4e-2.
         level: "sequence" or "turn".
 
     Source: GSPO, arXiv:2507.18071; turns, arXiv:2601.04767.
@@ -62,7 +63,8 @@ def gmpo(clip_low: float = 0.4, clip_high: float = 0.4) -> PolicyLoss:
     sequence's.
 
     Args:
-        clip_low, clip_high: Bounds of the log-ratio, nats.
+        clip_low: Lower bound of the log-ratio is -clip_low, nats.
+        clip_high: Upper bound of the log-ratio, nats.
 
     Source: GMPO, arXiv:2507.20673.
     """

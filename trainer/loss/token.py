@@ -22,7 +22,8 @@ def ppo(clip_low: float = 0.2, clip_high: float = 0.2, dual_clip: float = 0.0) -
         rho_t = exp(logp_t - logp_sampled_t)
 
     Args:
-        clip_low, clip_high: The bounds of the ratio are 1 - clip_low and 1 + clip_high.
+        clip_low: The lower bound of the ratio is 1 - clip_low.
+        clip_high: The upper bound is 1 + clip_high.
         dual_clip: Where A < 0, l_t is at most -dual_clip A, so that a token that became much more
             likely does not decide the step; more than 1, or 0 for none.
 
@@ -135,7 +136,8 @@ def sapo(tau_positive: float = 1.0, tau_negative: float = 1.05) -> PolicyLoss:
     Its slope is 1 at ratio 1 and falls off on both sides.
 
     Args:
-        tau_positive, tau_negative: Steepness where A > 0, and where not.
+        tau_positive: Steepness where A > 0.
+        tau_negative: Steepness elsewhere.
 
     Source: SAPO, arXiv:2511.20347. In multi-turn use add the sequence mask.
 
@@ -167,8 +169,9 @@ def asymre(shift: float = 0.1) -> PolicyLoss:
 
     Source: AsymRE, arXiv:2506.20520.
 
-    >>> round(asymre()(torch.tensor([-2.0]), torch.tensor([-1.0]), torch.tensor([0.4]))[0].item(), 4)
-    1.0
+    >>> one = lambda x: torch.tensor([x])
+    >>> asymre()(one(-2.0), one(-1.0), one(0.4))[0]
+    tensor([1.])
     """
 
     def loss(
