@@ -14,6 +14,11 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from transformers.utils.logging import (
+    disable_progress_bar,
+    enable_progress_bar,
+    is_progress_bar_enabled,
+)
 
 IM_START, IM_END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 MIN_VOCAB_SIZE = 256 + 3
@@ -172,10 +177,15 @@ def load_model(
         name = str(folder)
     elif isinstance(spec, Path) or folder.exists() or not HUB_ID.fullmatch(name):
         raise ValueError(f"model folder {name!r} does not exist")
+    had_bars = is_progress_bar_enabled()
+    disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"cannot load a model and a tokenizer from {name!r}: {reason}") from error
+    finally:
+        if had_bars:
+            enable_progress_bar()
     return (model if device is None else model.to(device)).eval(), tokenizer

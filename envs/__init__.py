@@ -20,3 +20,10 @@ _GAMES = {
 }
 for _name, (_where, _tags) in _GAMES.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags)
+
+_WORLDS = {
+    "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),
+    "Household": ("household.env:Household", ("one-seat", "golden", "world")),
+}
+for _name, (_where, _tags) in _WORLDS.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)

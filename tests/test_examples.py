@@ -43,7 +43,7 @@ def test_train_selfplay(tmp_path: Path) -> None:
 def test_the_readme(tmp_path: Path) -> None:
     blocks = PYTHON_BLOCK.findall((ROOT / "README.md").read_text())
     assert len(blocks) == 2
-    check = 'from ludus.testing import check_env\ncheck_env("me/CountTo21-v1").raise_for_failures()\n'
+    check = 'import ludus.testing\nludus.testing.check_env("me/CountTo21-v1").raise_for_failures()'
     script = tmp_path / "readme.py"
     script.write_text("\n".join((blocks[0], check, blocks[1])))
     said = run(str(script), cwd=tmp_path)

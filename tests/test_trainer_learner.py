@@ -72,9 +72,10 @@ def gradient(
             if p.grad is not None:
                 found[name] = p.grad.clone()
 
-    step, own.optimizer.step = own.optimizer.step, keep  # type: ignore[method-assign]
+    optimizer: Any = own.optimizer
+    step, optimizer.step = optimizer.step, keep
     own.update(batches, coefficients, version=0)
-    own.optimizer.step = step  # type: ignore[method-assign]
+    optimizer.step = step
     return found
 
 
@@ -210,8 +211,8 @@ def test_trees_rows_and_turns_have_one_gradient(mode: Any) -> None:
     terms = Coefficients(lr=0.0, entropy=0.02, kl=0.1)
     own = learner(model, magnet=magnet, temperature=0.8, parity_tolerance=9.0)
     settings = {"mode": mode, "magnet": magnet, "entropy": 0.02, "kl": 0.1, "temperature": 0.8}
-    rows = defined(model, old, advantages, **settings)  # type: ignore[arg-type]
-    turns = defined(model, old, advantages, **settings, per_turn=True)  # type: ignore[arg-type]
+    rows = defined(model, old, advantages, **settings)
+    turns = defined(model, old, advantages, **settings, per_turn=True)
     assert_equal(rows, turns)
     for bin_tokens, micro_tokens in ((1024, 16_384), (1, 16_384), (1, 1), (30, 40), (1024, 1)):
         batches = pack(
@@ -413,9 +414,9 @@ def test_state_round_trip_and_moving_the_magnet() -> None:
                 own.update(batches, Coefficients(1e-3, 0.0, 0.1), version=0)
                 own.refresh_magnet()
             state = copy.deepcopy(own.state_dict())
-        assert own.magnet is not None
-        assert all(not p.requires_grad for p in own.magnet.parameters())
-        assert torch.equal(own.magnet.lm_head.weight, model.lm_head.weight)  # type: ignore[union-attr]
+        magnet: Any = own.magnet
+        assert all(not p.requires_grad for p in magnet.parameters())
+        assert torch.equal(magnet.lm_head.weight, model.lm_head.weight)
         return model.lm_head.weight
 
     assert torch.equal(trained(4), trained(1, 3))

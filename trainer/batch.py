@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 
 from ludus.trainer.loss import Aggregation, Segments, token_weights
-from ludus.trainer.trajectory import Trajectory
+from ludus.trainer.trajectory import TokenNode, Trajectory
+
+Path = Sequence[TokenNode]
+"""A trajectory's nodes from the root to its leaf."""
 
 MIN_SHARED = 0.25
 """A trajectory joins a bin only if it shares at least this part of its tokens with it: a long bin
@@ -102,10 +105,10 @@ class _Bin:
         self._child: dict[tuple[int, int], int] = {}
         self._places: dict[tuple[int, tuple[int, ...]], tuple[int, ...]] = {}
 
-    def shared(self, trajectory: Trajectory) -> int:
-        """How many leading tokens of the trajectory lie here already."""
+    def shared(self, path: Path) -> int:
+        """How many leading tokens of the path lie here already."""
         at, count = -1, 0
-        for node in trajectory.leaf.path():
+        for node in path:
             places = self._places.get((at, node.ids))
             if places is not None:
                 at, count = places[-1], count + len(places)
@@ -117,10 +120,10 @@ class _Bin:
                 at, count = found, count + 1
         return count
 
-    def add(self, index: int, trajectory: Trajectory) -> None:
-        """Lay the trajectory's path into the forest."""
+    def add(self, index: int, path: Path) -> None:
+        """Lay the path of a trajectory into the forest."""
         at, row = -1, []
-        for node in trajectory.leaf.path():
+        for node in path:
             places = self._places.get((at, node.ids))
             if places is None:
                 places = self._places[at, node.ids] = tuple(self._grow(at, node.ids))
@@ -151,24 +154,21 @@ class _Bin:
         return above
 
 
-def _fill_bins(trajectories: Sequence[Trajectory], bin_tokens: int) -> list[_Bin]:
+def _fill_bins(paths: Sequence[Path], bin_tokens: int) -> list[_Bin]:
     """Put trajectories that begin alike together, up to a size. In the order of their tokens, so
     that neighbours share most, and so that the result does not depend on the order given."""
-    order = sorted(
-        range(len(trajectories)),
-        key=lambda i: [node.ids for node in trajectories[i].leaf.path()],
-    )
+    keys = [[node.ids for node in path] for path in paths]
     bins: list[_Bin] = []
-    for i in order:
-        length = sum(len(node.ids) for node in trajectories[i].leaf.path())
+    for i in sorted(range(len(paths)), key=keys.__getitem__):
+        length = sum(map(len, keys[i]))
         if bins:
-            shared = bins[-1].shared(trajectories[i])
+            shared = bins[-1].shared(paths[i])
             fits = len(bins[-1].ids) + length - shared <= bin_tokens
             if not fits or shared < MIN_SHARED * length:
                 bins.append(_Bin())
         else:
             bins.append(_Bin())
-        bins[-1].add(i, trajectories[i])
+        bins[-1].add(i, paths[i])
     return bins
 
 
@@ -204,35 +204,34 @@ def pack(
     for trajectory, advantage in zip(trajectories, advantages, strict=True):
         if len(trajectory.turns) != len(advantage):
             raise ValueError(f"{len(trajectory.turns)} turns, but {len(advantage)} advantages")
+    paths = [trajectory.leaf.path() for trajectory in trajectories]
     if keep is None:
-        keep = [(True,) * len(t.turns) for t in trajectories]
-    rows = np.concatenate(
-        [
-            np.full(sum(len(n.ids) for n in t.leaf.path() if n.is_action and kept[n.turn]), i)
-            for i, (t, kept) in enumerate(zip(trajectories, keep, strict=True))
-        ]
-        or [np.empty(0, dtype=np.int64)]
-    )
+        keep = [(True,) * len(trajectory.turns) for trajectory in trajectories]
+    lengths = [
+        sum(len(node.ids) for node in path if node.is_action and kept[node.turn])
+        for path, kept in zip(paths, keep, strict=True)
+    ]
+    rows = np.repeat(np.arange(len(paths)), lengths)
     weights = token_weights(torch.from_numpy(rows), aggregation, norm=norm).numpy()
     first_weight = np.searchsorted(rows, np.arange(len(trajectories)))  # rows are ascending
     weight_of_row = [float(weights[k]) if k < len(weights) else 0.0 for k in first_weight]
 
-    bins = sorted(_fill_bins(trajectories, bin_tokens), key=lambda b: (b.is_chain, len(b.ids)))
+    bins = sorted(_fill_bins(paths, bin_tokens), key=lambda b: (b.is_chain, len(b.ids)))
     micro_batches: list[MicroBatch] = []
     group: list[_Bin] = []
     for b in bins:
         full = (len(group) + 1) * len(b.ids) > micro_tokens
         if group and (full or b.is_chain != group[-1].is_chain):
-            micro_batches.append(_tensors(group, trajectories, advantages, weight_of_row, keep))
+            micro_batches.append(_tensors(group, paths, advantages, weight_of_row, keep))
             group = []
         group.append(b)
-    micro_batches.append(_tensors(group, trajectories, advantages, weight_of_row, keep))
+    micro_batches.append(_tensors(group, paths, advantages, weight_of_row, keep))
     return micro_batches
 
 
 def _tensors(
     bins: Sequence[_Bin],
-    trajectories: Sequence[Trajectory],
+    paths: Sequence[Path],
     advantages: Sequence[Sequence[float]],
     weight_of_row: Sequence[float],
     keep: Sequence[Sequence[bool]],
@@ -259,7 +258,7 @@ def _tensors(
         if mask_BTT is not None:
             mask_BTT[number, :size, :size] = b.ancestors()
         for index, places_of_nodes in b.rows:
-            for node, places in zip(trajectories[index].leaf.path(), places_of_nodes, strict=True):
+            for node, places in zip(paths[index], places_of_nodes, strict=True):
                 if not node.is_action or not keep[index][node.turn]:
                     continue
                 for place in places:

@@ -82,7 +82,9 @@ class Learner:
             mask = mask.masked_fill_(~batch.mask_BTT, torch.finfo(dtype).min)[:, None]
         inputs: dict[str, Any] = {
             "input_ids": batch.ids_BT,
-            "position_ids": batch.position_BT,
+            # Plain rows have the default positions. Transformers, if told those of padding, takes
+            # them for packed sequences and builds masks for what is plainly causal.
+            "position_ids": None if mask is None else batch.position_BT,
             "attention_mask": mask,
             "use_cache": False,
         }
@@ -147,8 +149,9 @@ class Learner:
                 loss_N, extra = self.loss(logp_N, logp_before_N, batch.advantage_N, batch.segments)
                 policy_loss = (batch.weight_N * loss_N).sum()
                 weight_U = batch.weight_U
-                p_UV = logps_UV.exp()
-                entropy = -(weight_U * (p_UV * logps_UV).sum(-1)).sum()
+                with torch.set_grad_enabled(magnet is not None or coefficients.entropy != 0):
+                    p_UV = logps_UV.exp()
+                    entropy = -(weight_U * (p_UV * logps_UV).sum(-1)).sum()
                 loss = policy_loss - coefficients.entropy * entropy
                 if magnet is not None:
                     kl = (weight_U * (p_UV * (logps_UV - magnet)).sum(-1)).sum()
@@ -224,24 +227,27 @@ class _Sums:
     """Weighted sums over micro-batches, and peaks."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._totals: dict[str, float] = {}
+        self._terms: dict[str, list[Tensor]] = {}
+        self._totals: dict[str, list[Tensor]] = {}
         self.peaks: dict[str, float] = {}
 
     def add(self, name: str, value: Tensor) -> None:
-        self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+        # Read at the end: on an accelerator every reading waits for all that was asked before.
+        self._terms.setdefault(name, []).append(value.detach())
 
     def total(self, name: str, value: Tensor) -> None:
         """A sum that has its own denominators in it."""
-        self._totals[name] = self._totals.get(name, 0.0) + float(value.detach())
+        self._totals.setdefault(name, []).append(value.detach())
 
     def peak(self, name: str, value: float) -> None:
         self.peaks[name] = max(self.peaks.get(name, 0.0), value)
 
     def means(self) -> dict[str, float]:
         # Weights add up to 1 except under "seq-mean-token-sum(-norm)": divide by what they add to.
-        total = self._sums.pop("_weight") or 1.0  # 0 if corrections rejected every token
-        return {name: value / total for name, value in self._sums.items()} | self._totals
+        sums = {name: sum(map(float, terms)) for name, terms in self._terms.items()}
+        total = sums.pop("_weight") or 1.0  # 0 if corrections rejected every token
+        totals = {name: sum(map(float, terms)) for name, terms in self._totals.items()}
+        return {name: value / total for name, value in sums.items()} | totals
 
 
 def _head_is_last(model: nn.Module) -> bool:

@@ -36,7 +36,9 @@ class _Play:
 
     number: int
     env: TextEnv
-    rng: random.Random
+    seed: int
+    rng: random.Random | None = None
+    """Of the opponents."""
     seats: dict[str, _Seat] = field(default_factory=dict)
 
 
@@ -100,11 +102,10 @@ class Rollout:
             self._envs.append(self.make_env())
         for number, task in enumerate(tasks):
             env = self._envs[number]
-            chance = derive_seed(seed, number)
+            play = _Play(number, env, derive_seed(seed, number))
             options = None if task is None else {"task": task}
-            play = _Play(number, env, random.Random(chance))
             try:
-                env.reset(seed=chance, options=options)
+                env.reset(seed=play.seed, options=options)
             except Exception as error:  # the boundary: whatever an environment raises is recorded
                 self._fail(play, error)
             else:
@@ -123,6 +124,8 @@ class Rollout:
         env = play.env
         while env.acting and env.acting[0] in self.opponents:
             seat = env.acting[0]
+            if play.rng is None:
+                play.rng = random.Random(play.seed)
             try:
                 text = self.opponents[seat].act(env, seat, play.rng)
             except Exception as error:
@@ -220,11 +223,11 @@ class Rollout:
         return False
 
     def _end(self, play: _Play, stop: Stop, reason: str) -> None:
-        env = play.env
+        env, key = play.env, play.env.task.key
         trajectories = tuple(
             Trajectory(
                 env.ENV_ID,
-                env.task.key,
+                key,
                 role,
                 play.number,
                 own.leaf if own.leaf.is_action else _last_action(own.leaf),
@@ -238,7 +241,7 @@ class Rollout:
             play,
             Episode(
                 env.ENV_ID,
-                env.task.key,
+                key,
                 play.number,
                 env.returns,
                 trajectories,

@@ -5,6 +5,7 @@ reference model besides the magnet, no reward model (rewards come from the envir
 no asynchrony (on one machine the learner and the engine share the processor).
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -200,24 +201,24 @@ class Trainer:
             Whether the end was reached.
         """
         config = self.config
-        if self.step == 0:
-            self._record(self.evaluate())
-            self.save()
-        while self.step < config.steps and not should_stop():
-            started = time.monotonic()
-            metrics = self.train_step()
-            self.step += 1
-            self.time_s += time.monotonic() - started
-            last = self.step == config.steps
-            if last or self.step % config.eval_every == 0:
-                metrics |= self.evaluate()
-            self._record(metrics)
-            if last or self.step % config.checkpoint_every == 0:
+        with contextlib.closing(self.log):
+            if self.step == 0:
+                self._record(self.evaluate())
                 self.save()
-        finished = self.step >= config.steps
-        if not finished:
-            self.save()
-        self.log.close()
+            while self.step < config.steps and not should_stop():
+                started = time.monotonic()
+                metrics = self.train_step()
+                self.step += 1
+                self.time_s += time.monotonic() - started
+                last = self.step == config.steps
+                if last or self.step % config.eval_every == 0:
+                    metrics |= self.evaluate()
+                self._record(metrics)
+                if last or self.step % config.checkpoint_every == 0:
+                    self.save()
+            finished = self.step >= config.steps
+            if not finished:
+                self.save()
         finish(self)
         return finished
 

@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.console import Console
 from tyro.conf import Positional
 
 from ludus.cli import parse
 from ludus.envs import spec, specs
+from ludus.envs.registry import make
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,21 @@ def main(args: Sequence[str]) -> int:
         spec(id)  # unknown names before any work
     from ludus.testing import check_env
 
-    reports = [check_env(id, seed=options.seed) for id in ids]
+    reports, skipped = [], {}
+    for id in ids:
+        try:
+            make(id).close()
+        except (ValueError, ImportError) as error:
+            if not options.all:
+                raise
+            skipped[id] = " ".join(str(error).split())  # data, a package or a program is missing
+            continue
+        reports.append(check_env(id, seed=options.seed))
     if options.json:
-        print(json.dumps([report.to_json() for report in reports], indent=1))
+        print(json.dumps({"reports": [r.to_json() for r in reports], "skipped": skipped}, indent=1))
     else:
-        from rich.console import Console
-
         for report in reports:
             Console().print(report.table())
+        for id, reason in skipped.items():
+            print(f"{id}: skipped: {reason}")
     return 0 if all(report.ok for report in reports) else 1

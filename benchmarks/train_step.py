@@ -1,0 +1,392 @@
+"""Speed of a whole training step (rollout, loss, backward, optimizer) against TRL's GRPOTrainer.
+
+    python benchmarks/train_step.py
+
+Same weights, sampling, environment, number of trajectories and tokens; nobody stops early. The
+sides take turns in one process, `--rounds` times after one to warm up, and the fastest step of
+each counts. Ours is what `ludus train` does: `Rollout`, `GroupMean`, `pack`, `Learner.update`. TRL
+is set up to be as fast as it can be here: no gradient checkpointing, no mixed precision, one
+optimizer step a rollout in one micro-batch, so that it skips its pass for old log-probabilities.
+
+- 1 turn: TRL's own generation with Transformers' `generate`.
+- 8 turns: `rollout_func` with `env_mask`, all conversations in lock-step, every turn one call of
+  `GRPOTrainer._generate_single_turn`. That is what TRL's tool loop (`tools`,
+  `environment_factory`) does as well, less its parsing and rendering; it cannot be used itself,
+  since a random model calls no tools. `--continuous` lets TRL generate by Transformers'
+  continuous batching instead, which is slower here.
+
+Then both sides compute the loss of the same trajectories with the same weights, and log-
+probabilities and gradients are compared. Last, our update alone: one row a trajectory against one
+row a turn, the layout of SPIRAL, and against one row of each forest of shared prefixes.
+"""
+
+import argparse
+import copy
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from ludus.agents.chat import Chat
+from ludus.agents.engines import make_engine
+from ludus.agents.engines.base import SamplingParams
+from ludus.agents.small_model import small_model
+from ludus.envs.base import TextEnv
+from ludus.envs.outcome import Outcome
+from ludus.envs.task import Task
+from ludus.envs.text import Message
+from ludus.trainer.advantages import Advantages, GroupMean
+from ludus.trainer.batch import MicroBatch, pack
+from ludus.trainer.learner import Coefficients, Learner
+from ludus.trainer.loss import ppo
+from ludus.trainer.rollout import Rollout
+from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
+
+GROUP = 8
+LR, BETAS, CLIP = 1e-5, (0.9, 0.95), 1.0
+
+
+class Echo(TextEnv):
+    """Answers each of a fixed number of replies alike; the reward of a reply is its letters."""
+
+    ENV_ID = "bench/Echo-v1"
+    PARAMS = {"turns": 1}  # noqa: RUF012
+    MAX_TURNS = 1000
+
+    def _setup(self, task: Task, rng: Any) -> None:
+        self._number, self._left = task.index, self.params["turns"]
+
+    def _rules(self, seat: str) -> str:
+        return f"Task number {self._number:05}"
+
+    def _apply(self, moves: Any) -> Outcome:
+        ((seat, text),) = moves.items()
+        self._left -= 1
+        reward = sum(map(str.isalpha, text)) / 100
+        return Outcome({seat: reward}, terminated=self._left == 0, text="" if not self._left else "ok.")
+
+
+class EvenChat(Chat):
+    """Ends every reply itself, also one that drew the end: conversations are equally long."""
+
+    def _bridge(self, messages: tuple[Message, ...], last_id: int) -> tuple[int, ...]:
+        return super()._bridge(messages, -1)
+
+
+class Ours:
+    """Our side: steps on weights of its own."""
+
+    def __init__(self, model: Any, tokenizer: Any, tasks: Sequence[Task], turns: int, reply: int):
+        self.model, self.tasks = model, tasks
+        self.engine = make_engine(model)
+        self.rollout = Rollout(
+            self.engine,
+            EvenChat(tokenizer),
+            lambda: Echo(turns=turns),
+            SamplingParams(max_tokens=reply),  # no stop tokens
+        )
+        self.learner = Learner(model, ppo(), betas=BETAS, grad_clip=CLIP)
+        self.steps = 0
+        self.seconds: list[tuple[float, float, float]] = []
+        """By step: rollout, packing, update."""
+
+    def sample(self) -> tuple[list[Trajectory], Advantages]:
+        episodes = self.rollout.play(self.tasks, seed=self.steps)
+        return [t for e in episodes for t in e.trajectories], GroupMean()(episodes)
+
+    def step(self) -> None:
+        self.steps += 1
+        at = [time.perf_counter()]
+        trajectories, advantages = self.sample()
+        at.append(time.perf_counter())
+        batches = pack(trajectories, advantages)
+        at.append(time.perf_counter())
+        self.update(batches)
+        at.append(time.perf_counter())
+        self.seconds.append((at[1] - at[0], at[2] - at[1], at[3] - at[2]))
+
+    def update(self, batches: Sequence[MicroBatch], lr: float = LR) -> dict[str, float]:
+        metrics = self.learner.update(
+            batches, Coefficients(lr=lr, entropy=0.0, kl=0.0), version=self.engine.version
+        )
+        self.engine.weights_changed()
+        return metrics
+
+
+class Theirs(GRPOTrainer):
+    """TRL's side; only notes the seconds of its rollouts."""
+
+    rollout_s: list[float]
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        began = time.perf_counter()
+        result = super()._generate(prompts)
+        self.rollout_s.append(time.perf_counter() - began)
+        self.sampled = sum(map(sum, result[2])) if result[2] else sum(map(len, result[1]))
+        self.total = sum(map(len, result[0])) + sum(map(len, result[1]))
+        return result
+
+
+class TakeTurns(TrainerCallback):
+    """Times TRL's steps and lets the other side make one after each."""
+
+    def __init__(self, other: Callable[[], None]) -> None:
+        self.other = other
+        self.seconds: list[float] = []
+
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        self.seconds.append(time.perf_counter() - self._began)
+        self.other()
+
+
+def make_theirs(
+    model: Any,
+    tokenizer: Any,
+    tasks: Sequence[Task],
+    turns: int,
+    reply: int,
+    folder: str,
+    *,
+    rounds: int,
+    continuous: bool,
+    callback: TrainerCallback,
+) -> Theirs:
+    """TRL's trainer for the same work."""
+    chat = EvenChat(tokenizer)
+    prompts = []
+    for task in tasks[::GROUP]:
+        obs, _ = Echo(turns=turns).reset(options={"task": task})
+        prompts.append([message._asdict() for message in obs.messages])
+
+    def play(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
+        envs = [Echo(turns=turns) for _ in prompts]
+        starts = [list(chat.open(tuple(Message(**m) for m in prompt))) for prompt in prompts]
+        ids, masks = [list(start) for start in starts], [list[int]() for _ in starts]
+        for env in envs:
+            env.reset(seed=0)
+        for turn in range(turns):
+            replies, _ = trainer._generate_single_turn(ids, None, {}, 1)
+            for env, stream, mask, said in zip(envs, ids, masks, replies, strict=True):
+                obs, *_ = env.step(chat.text(tuple(said)))
+                shown = chat.bridge(obs.messages, said[-1]) if turn < turns - 1 else ()
+                stream += [*said, *shown]
+                mask += [1] * len(said) + [0] * len(shown)
+        return {
+            "prompt_ids": starts,
+            "completion_ids": [stream[len(s) :] for stream, s in zip(ids, starts, strict=True)],
+            "env_mask": masks,
+            "logprobs": None,
+            "ret": [env.returns["player_0"] for env in envs],
+        }
+
+    def played(completions: list[Any], ret: list[float], **kwargs: Any) -> list[float]:
+        return ret
+
+    def answered(completions: list[Any], **kwargs: Any) -> list[float]:
+        env, rewards = Echo(), []
+        for (message,) in completions:
+            env.reset(seed=0)
+            rewards.append(env.step(message["content"])[1])
+        return rewards
+
+    trainer = Theirs(
+        model=model,
+        processing_class=tokenizer,
+        reward_funcs=played if turns > 1 else answered,
+        rollout_func=play if turns > 1 else None,
+        train_dataset=Dataset.from_dict({"prompt": prompts}),
+        callbacks=[callback],
+        args=GRPOConfig(
+            output_dir=folder,
+            max_steps=rounds + 1,
+            per_device_train_batch_size=len(tasks),
+            num_generations=GROUP,
+            max_completion_length=reply,
+            generation_kwargs={"eos_token_id": -1 if continuous else None},
+            use_transformers_continuous_batching=continuous,
+            loss_type="dapo",  # mean over the tokens of the step
+            scale_rewards="none",
+            beta=0.0,
+            learning_rate=LR,
+            lr_scheduler_type="constant",
+            adam_beta1=BETAS[0],
+            adam_beta2=BETAS[1],
+            max_grad_norm=CLIP,
+            shuffle_dataset=False,
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        ),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.eos_token_ids = [-1]  # none ends a completion
+    trainer.rollout_s = []
+    return trainer
+
+
+def differences(ours: Ours, theirs: Theirs) -> tuple[float, float]:
+    """Largest |difference| of log-probabilities and of the gradient (relative to the largest
+    element), for the same trajectories and weights."""
+    ours.model.load_state_dict(theirs.model.state_dict())
+    ours.engine.weights_changed()
+    trajectories, advantages = ours.sample()
+    batches = pack(trajectories, advantages)
+
+    streams = [[i for node in t.leaf.path() for i in node.ids] for t in trajectories]
+    masks = [[n.is_action for n in t.leaf.path() for _ in n.ids] for t in trajectories]
+    start = len(trajectories[0].leaf.path()[0].ids)
+    ids, mask = torch.tensor(streams), torch.tensor(masks)[:, start:]
+    inputs = {
+        "prompt_ids": ids[:, :start],
+        "prompt_mask": torch.ones_like(ids[:, :start]),
+        "completion_ids": ids[:, start:],
+        "completion_mask": torch.ones_like(ids[:, start:]),
+        "tool_mask": mask.long(),
+        "advantages": torch.tensor([a[0] for a in advantages]),
+        "num_items_in_batch": mask.sum(),
+    }
+    theirs.model.zero_grad()
+    theirs._compute_loss(theirs.model, inputs).backward()
+    torch.nn.utils.clip_grad_norm_(theirs.model.parameters(), CLIP)
+    with torch.no_grad():
+        per_token, _, _ = theirs._get_per_token_logps_and_entropies(
+            theirs.model, ids, torch.ones_like(ids), ids.shape[1] - start
+        )
+        # In the order of tokens; ours come in the order of bins.
+        wanted = per_token[mask].sort().values
+        found = []
+        for batch in batches:
+            found.append(ours.learner.logps_UV(ours.model, batch)[batch.slot_N, batch.token_N])
+    logps = float((torch.cat(found).sort().values - wanted).abs().max())
+
+    gradients: list[Tensor] = []
+    hook = ours.learner.optimizer.register_step_pre_hook(
+        lambda *_: gradients.extend(p.grad.clone() for p in ours.model.parameters())
+    )
+    ours.update(batches, lr=0.0)
+    hook.remove()
+    pairs = list(zip(gradients, theirs.model.parameters(), strict=True))
+    scale = max(float(p.grad.abs().max()) for _, p in pairs)
+    return logps, max(float((g - p.grad).abs().max()) for g, p in pairs) / scale
+
+
+def by_turn(trajectory: Trajectory) -> list[Trajectory]:
+    """A trajectory for every turn, with everything before it as its prompt."""
+    before: list[int] = []
+    result = []
+    for node in trajectory.leaf.path():
+        if node.is_action:
+            leaf = TokenNode(
+                TokenNode(None, tuple(before)), node.ids, 0, node.logps, node.entropies, node.version
+            )
+            result.append(
+                Trajectory(trajectory.env_id, trajectory.task_key, trajectory.role,
+                           trajectory.episode, leaf, (Turn(0.0, ""),))
+            )  # fmt: skip
+        before += node.ids
+    return result
+
+
+def layouts(ours: Ours, rounds: int) -> dict[str, float]:
+    """Seconds of our update, packing included, by layout of the same trajectories."""
+    trajectories, advantages = ours.sample()
+    turns = [turn for t in trajectories for turn in by_turn(t)]
+    turn_advantages = [(a,) for advantage in advantages for a in advantage]
+    # Bins of one token hold one trajectory each: nothing is shared.
+    ways: dict[str, Callable[[], list[MicroBatch]]] = {
+        "one row a turn": lambda: pack(turns, turn_advantages, bin_tokens=1),
+        "one row a trajectory": lambda: pack(trajectories, advantages, bin_tokens=1),
+        "shared prefixes once": lambda: pack(trajectories, advantages),
+    }
+    best = dict.fromkeys(ways, float("inf"))
+    norms = set()
+    for _ in range(rounds):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            # Learning rate 0: the weights, and so the fresh log-probabilities, stay.
+            metrics = ours.learner.update(
+                way(), Coefficients(lr=0.0, entropy=0.0, kl=0.0), version=ours.engine.version
+            )
+            best[name] = min(best[name], time.perf_counter() - began)
+            norms.add(round(metrics["loss/grad_norm"], 4))
+    assert len(norms) == 1, f"the layouts have different gradients: {norms}"
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare training steps with TRL's.")
+    parser.add_argument("--rounds", type=int, default=5, help="the fastest of this many counts")
+    parser.add_argument("--hidden", type=int, default=128, help="width of the model")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the model")
+    parser.add_argument("--trajectories", type=int, default=32, help=f"a step; {GROUP} a task")
+    parser.add_argument("--threads", type=int, default=None, help="of torch")
+    parser.add_argument("--continuous", action="store_true", help="how TRL generates")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    for name in ("transformers", "trl", "accelerate", "ContinuousBatchingLogger"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    N = args.trajectories
+    tasks = [Echo.tasks()[i // GROUP] for i in range(N)]
+    model, tokenizer = small_model(
+        hidden=args.hidden, layers=args.layers, vocab_size=259, max_positions=2048
+    )
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, float32, ", end="")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}; {N} trajectories a step")
+    print(
+        f"{'':22}{'traj/s':>8} {'step':>8} {'rollout':>8} {'rest':>8}  "
+        f"{'ours is':>8}  max |diff| of log-probs, gradient"
+    )
+    for turns, reply in ((1, 32), (8, 24)):
+        ours = Ours(copy.deepcopy(model), tokenizer, tasks, turns, reply)
+        clock = TakeTurns(ours.step)
+        with tempfile.TemporaryDirectory() as folder:
+            theirs = make_theirs(
+                copy.deepcopy(model), tokenizer, tasks, turns, reply, folder,
+                rounds=args.rounds, continuous=args.continuous, callback=clock,
+            )  # fmt: skip
+            theirs.train()
+        trajectories, _ = ours.sample()
+        nodes = [node for t in trajectories for node in t.leaf.path()]
+        total = sum(len(node.ids) for node in nodes)
+        sampled = sum(len(node.ids) for node in nodes if node.is_action)
+        assert sampled == theirs.sampled == N * turns * reply, (sampled, theirs.sampled)
+        assert total == theirs.total, (total, theirs.total)
+        theirs_s = min(clock.seconds)
+        ours_s = min(map(sum, ours.seconds))
+        name = f"{turns} turn{'s' * (turns > 1)}"
+        _row(f"{name}, TRL", N, theirs_s, min(theirs.rollout_s))
+        logp, gradient = differences(ours, theirs)
+        _row(f"{name}, ours", N, ours_s, min(s[0] for s in ours.seconds), end="")
+        print(f"  {theirs_s / ours_s:6.2f} x  {logp:.1e}, {gradient:.1e}")
+        print(f"{'':22}{total // N} tokens a trajectory, {sampled // N} of them sampled")
+    best = layouts(ours, args.rounds + 1)
+    print(f"\nour update alone, 8 turns {'traj/s':>8} {'seconds':>8}")
+    for way, seconds in best.items():
+        print(f"{way:25} {N / seconds:8.1f} {seconds:8.3f}  {best['one row a turn'] / seconds:.2f} x")
+
+
+def _row(name: str, count: int, step: float, rollout: float, end: str = "\n") -> None:
+    rate = f"{count / step:8.1f} {step:8.3f} {rollout:8.3f} {step - rollout:8.3f}"
+    print(f"{name:22}{rate}", end=end, flush=True)
+
+
+if __name__ == "__main__":
+    main()

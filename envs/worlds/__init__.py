@@ -1,0 +1,1 @@
+"""Simulated worlds an agent acts in by text."""

@@ -1,0 +1,257 @@
+"""`ludus/ALFWorld-v1`, the games of ALFWorld, and `ludus/Household-v1`, houses without end."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Self, overload
+
+from ludus.envs.base import TextEnv
+from ludus.envs.definition import one_of
+from ludus.envs.outcome import Golden, InvalidMove, Outcome
+from ludus.envs.task import Task, TaskSet
+from ludus.envs.worlds.household.engine import NOTHING, Game
+from ludus.envs.worlds.household.expert import Expert
+from ludus.envs.worlds.household.houses import DEFAULTS, SPLITS, draw
+
+KEPT_GAMES = 16
+"""Compiled games kept for whoever asks next, a megabyte each. An environment keeps its own."""
+
+Compiled = tuple[Game, Expert]
+
+
+class World(TextEnv):
+    """One seat, text commands, reward 1 when the goal is reached; at most 50 commands.
+
+    A command that is not admissible is answered "Nothing happens.", costs a turn, and changes
+    nothing: `on_invalid="noop"`. With `show_legal=False` an agent has to find out what it can do.
+    """
+
+    MAX_TURNS = 50
+    ON_INVALID = "noop"
+    SPLIT_BY = "content"
+
+    def __init__(self, **settings: Any) -> None:
+        # Set before the base class looks, so that it is no part of the episode's state.
+        self._compiled: Compiled | None = None
+        super().__init__(**settings)
+
+    def _compile(self) -> Compiled:
+        """The game of the episode, from attributes that are state."""
+        raise NotImplementedError
+
+    def _game(self) -> Compiled:
+        if self._compiled is None:
+            self._compiled = self._compile()
+        return self._compiled
+
+    def _open(self) -> None:
+        """To the start of the game."""
+        self._compiled = None
+        self._facts, self._shown = self._game()[0].initial
+
+    def get_state(self) -> dict[str, Any]:
+        """The episode, without the compiled game; picklable and small. For `set_state`."""
+        return {**super().get_state(), "_compiled": None}
+
+    def _copy(self) -> Self:
+        twin = super()._copy()
+        twin._compiled = self._compiled
+        return twin
+
+    def _rules(self, seat: str) -> str:
+        return (
+            "You live in a text world and act by one command per reply. What cannot be done now is "
+            f'answered "{NOTHING}"\n\n{self._game()[0].intro}'
+        )
+
+    def _legal(self, seat: str) -> Sequence[str]:
+        return self._game()[0].admissible((self._facts, self._shown))
+
+    def _parse(self, text: str, seat: str) -> int:
+        choices = self._game()[0].choices((self._facts, self._shown))
+        number = choices.operators.get(text)
+        if number is None:
+            raise InvalidMove(NOTHING)
+        return number
+
+    def _answer_invalid(self, actor: str, problem: str) -> Outcome:
+        if self.on_invalid != "noop":
+            return super()._answer_invalid(actor, problem)
+        self._mistakes[actor] = self._mistakes.get(actor, 0) + 1
+        self._inbox[actor].append(problem)
+        return Outcome()
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        ((seat, number),) = moves.items()
+        game, _ = self._game()
+        (self._facts, self._shown), text = game.apply((self._facts, self._shown), number)
+        if not game.won((self._facts, self._shown)):
+            return Outcome(text=text)
+        return Outcome(
+            {seat: 1.0}, terminated=True, text=text, success=True, reason="the goal is reached"
+        )
+
+    def golden(self, seat: str | None = None) -> Golden | None:
+        """The expert's next command, and its plan where turns are left; None in a dead end."""
+        if not self._waiting:
+            return None
+        plan = self._game()[1].plan((self._facts, self._shown))
+        if not plan:
+            return None
+        commands = tuple(self.format.write(command) for command in plan)
+        in_time = len(commands) <= self.MAX_TURNS - len(self._log)
+        return Golden(action=commands[0], plan=commands if in_time else None)
+
+
+class ALFWorld(World):
+    """ALFWorld's games, from their own files.
+
+    Parameters:
+        data: The folder that holds `json_2.1.1`; by default the variable ALFWORLD_DATA.
+        kind: Only tasks whose folder begins like this, e.g. "pick_two_obj"; all if empty.
+    """
+
+    ENV_ID = "ludus/ALFWorld-v1"
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
+    PARAMS: ClassVar[Mapping[str, Any]] = {"data": "", "kind": ""}
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.tasks(self.split, **self.params)  # tell of missing data now
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        self._file = str(task.params["game"])
+        self._open()
+
+    def _compile(self) -> Compiled:
+        return _loaded(str(data_folder(self.params["data"]) / self._file))
+
+    @classmethod
+    def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
+        """The games of a split, as many as there are. Where the data lies is not part of a task."""
+        one_of("split", split, cls.SPLITS)
+        kind = params.get("kind", "")
+        root = data_folder(params.get("data", ""))
+        names = [name for name in game_files(str(root), split) if f"/{kind}" in name]
+        if not names:
+            about = f" of kind {kind!r}" if kind else ""
+            raise ValueError(f"{root} has no games{about} of split {split!r}")
+        return GameFiles(cls.ENV_ID, split, names)
+
+
+class GameFiles(TaskSet):
+    """Tasks that are files; each is named by its path in the data folder."""
+
+    def __init__(
+        self, env_id: str, split: str, names: Sequence[str], indices: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(env_id, split, len(names), {}, indices)
+        self.names = names
+
+    @overload
+    def __getitem__(self, i: int) -> Task: ...
+    @overload
+    def __getitem__(self, i: slice) -> GameFiles: ...
+    def __getitem__(self, i: int | slice) -> Task | GameFiles:
+        if isinstance(i, slice):
+            return GameFiles(self.env_id, self.split, self.names, self._indices[i])
+        index = self._indices[i]
+        # The file is the world: no seed, so that a game has one key wherever it is listed.
+        return Task(self.env_id, self.split, index, 0, {"game": self.names[index]})
+
+    def shuffle(self, seed: int, n: int | None = None) -> GameFiles:
+        """n of them (all by default), drawn without replacement in an order that `seed` decides."""
+        count = len(self) if n is None else min(n, len(self))
+        order = random.Random(seed).sample(range(len(self)), count)
+        indices = [self._indices[i] for i in order]
+        return GameFiles(self.env_id, self.split, self.names, indices)
+
+
+class Household(World):
+    """Houses drawn from a seed, with ALFWorld's six tasks.
+
+    Parameters:
+        kind: One of `houses.TASKS`; any if empty.
+        receptacles: Pieces of furniture, as far as the room takes them.
+        objects: Things that have nothing to do with the task.
+        distractors: Things of other kinds that the task could have been about.
+    """
+
+    ENV_ID = "ludus/Household-v1"
+    SPLITS: ClassVar[Mapping[str, int]] = {
+        "train": 2**31, "valid_seen": 500, "valid_unseen": 500,
+    }  # fmt: skip
+    PARAMS: ClassVar[Mapping[str, Any]] = DEFAULTS
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        draw(random.Random(0), "train", self.params)  # tell of bad parameters now
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        p = {**self.PARAMS, **task.params}
+        split = task.split if task.split in SPLITS else "train"
+        # All that decides the house, as something that can be copied, hashed and looked up.
+        self._house = (task.seed, split, tuple(sorted(p.items())))
+        self._open()
+
+    def _compile(self) -> Compiled:
+        return _drawn(*self._house)
+
+
+def data_folder(data: str) -> Path:
+    """Where ALFWorld's data lies.
+
+    Raises:
+        ValueError: If nobody says where, or there is no such folder.
+    """
+    folder = data or os.environ.get("ALFWORLD_DATA", "")
+    if not folder:
+        raise ValueError(
+            "ludus/ALFWorld-v1 needs ALFWorld's games: set ALFWORLD_DATA, or data=, to the folder "
+            "that holds json_2.1.1 (ludus/Household-v1 needs no data)"
+        )
+    if not Path(folder).is_dir():
+        raise ValueError(f"ALFWorld's data folder {folder!r} does not exist")
+    return Path(folder)
+
+
+@lru_cache(maxsize=16)
+def game_files(root: str, split: str) -> tuple[str, ...]:
+    """The games of a split under a data folder, sorted, as paths relative to it.
+
+    As in ALFWorld, games with movable receptacles or sliced things and games marked as not
+    solvable are left out.
+    """
+    top = Path(root)
+    base = next((top / d / split for d in ("json_2.1.1", ".") if (top / d / split).is_dir()), None)
+    if base is None:
+        return ()
+    found = []
+    for path in sorted(base.rglob("*.tw-pddl")):
+        name = path.relative_to(top).as_posix()
+        if "movable" not in name and "Sliced" not in name and _solvable(path):
+            found.append(name)
+    return tuple(found)
+
+
+def _solvable(path: Path) -> bool:
+    """Reads the end of a file only; that is where the mark stands in all of ALFWorld's."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        return b'"solvable": false' not in file.read()
+
+
+@lru_cache(maxsize=KEPT_GAMES)
+def _loaded(path: str) -> Compiled:
+    game = Game.load(path)
+    return game, Expert(game)
+
+
+@lru_cache(maxsize=KEPT_GAMES)
+def _drawn(seed: int, split: str, params: tuple[tuple[str, Any], ...]) -> Compiled:
+    game = Game(draw(random.Random(seed), split, dict(params)).to_game())
+    return game, Expert(game)

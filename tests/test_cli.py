@@ -1,0 +1,312 @@
+"""The command line: what it prints, and that every mistake of a user is one line."""
+
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ludus import __version__, cli
+from ludus.trainer.config import RECIPES
+
+TINY = (
+    "--model", "small:hidden=32,layers=1,heads=2,kv_heads=1", "--episodes", "8", "--steps", "2",
+    "--eval-episodes", "2", "--warmstart-steps", "0",
+)  # fmt: skip
+
+Ludus = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ludus(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ludus:
+    """Runs the program: exit status, standard output, standard error."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args: str, typed: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ludus", *args])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr()
+        return int(stop.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run in Kuhn poker."""
+    out = tmp_path_factory.mktemp("cli") / "kuhn"
+    assert (
+        cli.run(["train", "spiral", "--env", "ludus/KuhnPoker-v1", *TINY, "--out", str(out)]) == 0
+    )
+    return out
+
+
+# ---- mistakes -------------------------------------------------------------------------------
+
+MISTAKES = {
+    "no such command": (["trian"], "unknown command 'trian', did you mean train? commands: list"),
+    "no such environment": (
+        ["check", "ludus/KuhnPokr-v1"],
+        "'ludus/KuhnPokr-v1', nearest: ludus/KuhnPoker-v1",
+    ),
+    "nothing to check": (["check"], "name an environment, or --all"),
+    "no such module": (["check", "nowhere:x/Y-v0"], "no module 'nowhere'"),
+    "no such option": (["list", "--jsn"], "--jsn"),
+    "no such recipe": (
+        ["train", "kuhn-selfply"],
+        "unknown recipe 'kuhn-selfply', did you mean kuhn-selfplay?",
+    ),
+    "no such training option": (["train", "spiral", "--grup-size", "3"], "--grup-size"),
+    "not a number": (["train", "spiral", "--steps", "many"], "many"),
+    "group size 0": (
+        ["train", "spiral", "--group-size", "0"],
+        "group_size must be more than 0, got 0",
+    ),
+    "train in nothing": (
+        ["train", "spiral", "--env", "ludus/Chess-v1", "--out", "OUT"],
+        "unknown environment 'ludus/Chess-v1'",
+    ),
+    "train no model": (
+        ["train", "spiral", "--model", "./nowhere", "--out", "OUT"],
+        "model folder './nowhere' does not exist",
+    ),
+    "train a folder without a model": (
+        ["train", "spiral", "--model", "EMPTY", "--out", "OUT"],
+        "holds no config.json",
+    ),
+    "train against nobody": (
+        ["train", "spiral", "--opponent", "nsh", "--out", "OUT"],
+        "unknown agent 'nsh', nearest: nash",
+    ),
+    "not a folder": (["train", "spiral", *TINY, "--out", "FILE"], "FILE"),
+    "play nothing": (["play", "ludus/TicTacTo-v1"], "nearest: ludus/TicTacToe-v1"),
+    "play nobody": (
+        ["play", "ludus/TicTacToe-v1", "--opponent", "minmax"],
+        "unknown agent 'minmax', nearest: minimax",
+    ),
+    "play no seat": (
+        ["play", "ludus/TicTacToe-v1", "--seat", "x"],
+        "unknown seat 'x', seats: player_0, player_1",
+    ),
+    "play, hidden cards": (["play", "ludus/KuhnPoker-v1", "--opponent", "minimax"], "minimax"),
+    "exploit nothing": (["exploit"], "Missing"),
+    "exploit no folder": (["exploit", "runs/nowhere"], "runs/nowhere is no folder"),
+    "exploit a folder that is none": (["exploit", "EMPTY"], "is no run and no checkpoint"),
+    "exploit a large game": (["exploit", "RUN", "--env", "ludus/GuessNumber-v1"], "no game tree"),
+    "eval nothing": (["eval"], "--policy"),
+    "eval no folder": (
+        ["eval", "--policy", "./nowhere", "--env", "ludus/KuhnPoker-v1"],
+        "does not exist",
+    ),
+    "eval in nothing": (["eval", "--policy", "RUN", "--env", "ludus/Kuhn"], "unknown environment"),
+    "eval against nobody": (
+        ["eval", "--policy", "RUN", "--opponent", "nobody"],
+        "unknown agent 'nobody'",
+    ),
+    "eval zero episodes": (
+        ["eval", "--policy", "RUN", "--episodes", "0"],
+        "episodes must be at least 1, got 0",
+    ),
+    "a run is there": (
+        ["train", "spiral", "--out", "RUN"],
+        "already holds a run: --resume goes on with it",
+    ),
+    "resume another config": (
+        [
+            "train",
+            "spiral",
+            "--env",
+            "ludus/KuhnPoker-v1",
+            *TINY,
+            "--lr",
+            "0.5",
+            "--out",
+            "RUN",
+            "--resume",
+        ],
+        "was started with lr=0.0003, not 0.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line(ludus: Ludus, run: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "FILE").touch()
+    places = {"RUN": run} | {key: tmp_path / key for key in ("OUT", "EMPTY", "FILE")}
+    args, message = MISTAKES[name]
+    status, out, err = ludus(*(str(places.get(arg, arg)) for arg in args))
+    assert status == 2
+    assert err.startswith("ludus: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "OUT").exists()
+
+
+@pytest.mark.parametrize("command", ["exploit", "eval", "train"])
+def test_a_checkpoint_cut_short(ludus: Ludus, run: Path, tmp_path: Path, command: str) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(run, broken)
+    for file in broken.rglob("model.safetensors"):
+        os.truncate(file, file.stat().st_size // 2)
+    options = {
+        "exploit": [str(broken)],
+        "eval": ["--policy", str(broken)],
+        "train": ["spiral", "--env", "ludus/KuhnPoker-v1", *TINY, "--out", str(broken), "--resume"],
+    }
+    status, _, err = ludus(command, *options[command])
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "cut short: model/model.safetensors is missing or not what was saved" in err
+    newest = max((broken / "checkpoints").iterdir())
+    assert ludus("exploit", str(newest))[0] == 2
+
+
+def test_our_own_faults_keep_their_traceback(ludus: Ludus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(args: Any) -> int:
+        return int("not a number of ours", base=int("1" * 2))
+
+    monkeypatch.setattr("ludus.commands.list.main", broken)
+    monkeypatch.setattr(sys, "argv", ["ludus", "list"])
+    with pytest.raises(ValueError, match="invalid literal"):
+        cli.main()
+
+
+def test_a_missing_extra_is_named(ludus: Ludus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(args: Any) -> int:
+        raise ModuleNotFoundError("No module named 'pyspiel'", name="pyspiel")
+
+    monkeypatch.setattr("ludus.commands.list.main", broken)
+    status, _, err = ludus("list")
+    assert (status, err) == (2, "ludus: this needs pyspiel: pip install 'ludus[games]'\n")
+
+
+# ---- what it prints -------------------------------------------------------------------------
+
+
+def test_help(ludus: Ludus) -> None:
+    for args in ((), ("--help",), ("help",)):
+        status, out, err = ludus(*args)
+        assert (status, err) == (0, "")
+        assert all(f"  {command} " in out for command in cli.COMMANDS)
+    assert ludus("--version")[1] == f"{__version__}\n"
+    for command in cli.COMMANDS:
+        status, out, err = ludus(command, "--help")
+        assert (status, err) == (0, "")
+        assert f"usage: ludus {command}" in out
+    status, out, _ = ludus("train", "spiral", "--help")
+    assert status == 0
+    assert "--group-size INT" in out
+
+
+def test_list(ludus: Ludus) -> None:
+    status, out, _ = ludus("list", "--json")
+    assert status == 0
+    rows = {row["id"]: row for row in json.loads(out)}
+    assert rows["ludus/KuhnPoker-v1"]["seats"] == 2
+    assert rows["ludus/KuhnPoker-v1"]["zero_sum"] is True
+    assert set(rows["ludus/GuessNumber-v1"]["splits"]) == {"train", "valid", "test"}
+    status, out, _ = ludus("list")
+    assert status == 0
+    assert all(id in out for id in rows)
+
+
+def test_check(ludus: Ludus) -> None:
+    status, out, _ = ludus("check", "ludus/TicTacToe-v1", "--json")
+    assert status == 0
+    (report,) = json.loads(out)["reports"]
+    assert report["env_id"] == "ludus/TicTacToe-v1"
+    assert report["ok"] is True
+
+
+def test_print_config(ludus: Ludus) -> None:
+    status, out, _ = ludus("train", "spiral", "--seed", "7", "--print-config")
+    assert status == 0
+    assert json.loads(out) == {**RECIPES["spiral"].to_json(), "seed": 7}
+    status, out, _ = ludus("train")
+    assert status == 0
+    assert "recipes: " + ", ".join(RECIPES) in out
+
+
+def test_exploit_prints_one_line_of_json(ludus: Ludus, run: Path) -> None:
+    checkpoint = max((run / "checkpoints").iterdir())
+    before = json.loads((run / "result.json").read_text())["exploitability"]["after"]
+    for args in (
+        [str(run)],
+        [str(checkpoint)],
+        [str(checkpoint / "model"), "--env", "ludus/KuhnPoker-v1"],
+    ):
+        status, out, err = ludus("exploit", *args)
+        assert (status, err) == (0, "")
+        assert out.count("\n") == 1
+        record = json.loads(out)
+        assert record["exploitability"] == pytest.approx(before, abs=1e-6)
+        assert record["information_sets"] == 12
+        assert record["policy"] == args[0]
+    table = json.loads(ludus("exploit", str(run), "--table")[1])["table"]
+    assert len(table) == 12
+    assert all(sum(probs.values()) == pytest.approx(1) for probs in table.values())
+
+
+def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    out_file = tmp_path / "eval.json"
+    args = (
+        "eval", "--policy", str(run), "--env", "ludus/KuhnPoker-v1", "--opponent", "nash", "random",
+        "--episodes", "5", "--seed", "0",
+    )  # fmt: skip
+    status, out, err = ludus(*args, "--out", str(out_file))
+    assert (status, err) == (0, "")
+    for word in ("opponent", "mean return", "win rate", "nash", "random", "player_0", "player_1"):
+        assert word in out
+    record = json.loads(out_file.read_text())
+    assert [(r["opponent"], r["seat"]) for r in record["results"]] == [
+        ("nash", "player_0"), ("nash", "player_1"), ("random", "player_0"), ("random", "player_1"),
+    ]  # fmt: skip
+    assert ludus(*args)[0] == 0
+    beside = run / "eval-ludus-KuhnPoker-v1-nash-random.json"
+    assert json.loads(beside.read_text()) == record
+    beside.unlink()
+
+
+def test_train_in_tic_tac_toe(ludus: Ludus, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    status, said, err = ludus(
+        "train", "spiral", "--env", "ludus/TicTacToe-v1", *TINY, "--out", str(out)
+    )
+    assert (status, err) == (0, "")
+    assert "step    2/2" in said
+    assert f"report: {out / 'report.html'}" in said
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2]
+    assert "eval/win_rate/player_0" in lines[-1]
+    assert list((out / "tensorboard").glob("events*"))
+
+
+def test_a_run_that_drifts_is_one_line(
+    ludus: Ludus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--env", "ludus/KuhnPoker-v1", *TINY, "--parity-tolerance", "1e-30")
+    status, _, err = ludus("train", "spiral", *options, "--out", str(tmp_path / "run"))
+    assert status == 1
+    assert err.startswith("ludus: step 0: engine and learner differ by ")
+    assert err.count("\n") == 1
+
+
+def test_play(ludus: Ludus) -> None:
+    game = ("play", "ludus/TicTacToe-v1", "--opponent", "minimax", "--seed", "3")
+    status, out, err = ludus(*game, typed="quit\n")
+    assert (status, err) == (0, "")
+    assert "you are player_0 against minimax, seed 3" in out
+    status, out, _ = ludus(*game, "--seat", "player_1", typed="")
+    assert status == 0
+    assert "you are player_1" in out

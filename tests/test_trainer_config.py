@@ -1,0 +1,91 @@
+"""The config: what it refuses, how it is written, and the list of its options."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from ludus.trainer.config import RECIPES, TrainConfig
+from ludus.trainer.schedule import SCHEDULES, scheduled
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"group_size": 0}, "group_size must be more than 0, got 0"),
+        ({"steps": -1}, "steps must be more than 0, got -1"),
+        ({"lr": 0.0}, "lr must be more than 0"),
+        ({"temperature": 0.0}, "temperature must be more than 0"),
+        ({"kl": -0.1}, "kl must be 0 or more, got -0.1"),
+        ({"threads": -1}, "threads must be 0 or more"),
+        ({"advantage": "grpo"}, "unknown advantage 'grpo', allowed: rae, group_mean, returns"),
+        ({"loss": "dpo"}, "unknown loss 'dpo', allowed: ppo, reinforce"),
+        ({"aggregation": "mean"}, "unknown aggregation 'mean', allowed: token-mean"),
+        ({"format": "xml"}, "unknown format 'xml'"),
+        ({"on_invalid": "ignore"}, "unknown on_invalid 'ignore'"),
+        ({"lr_schedule": "steps"}, "unknown lr_schedule 'steps', allowed: constant, linear"),
+        ({"episodes": 10, "group_size": 4}, "multiple of group_size, got 10 and 4"),
+        ({"advantage": "group_mean"}, "group_mean needs group_size >= 2"),
+        ({"loss": "reinforce", "epochs": 2}, "reinforce is for epochs 1, got 2"),
+        ({"env_args": "[1]"}, "env_args must be a JSON object"),
+        ({"env_args": "{"}, "env_args must be a JSON object"),
+    ],
+)
+def test_it_refuses(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as told:
+        TrainConfig(**change)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_json_and_back(recipe: TrainConfig) -> None:
+    record = json.loads(json.dumps(recipe.to_json()))
+    assert TrainConfig.from_json(record) == recipe
+    assert TrainConfig.from_json(record).digest() == recipe.digest()
+
+
+def test_json_of_another_version() -> None:
+    with pytest.raises(ValueError, match="unknown config field 'gamma'"):
+        TrainConfig.from_json({**TrainConfig().to_json(), "gamma": 1})
+
+
+def test_the_digest_is_of_what_decides_the_numbers() -> None:
+    base = TrainConfig()
+    assert dataclasses.replace(base, out="elsewhere").digest() == base.digest()
+    others = {
+        dataclasses.replace(base, seed=1).digest(), dataclasses.replace(base, lr=1.0).digest(),
+    }  # fmt: skip
+    assert len(others | {base.digest()}) == 3
+
+
+def test_recipes_write_to_folders_of_their_own() -> None:
+    folders = [recipe.out for recipe in RECIPES.values()]
+    assert len(set(folders)) == len(folders)
+
+
+def test_the_options() -> None:
+    # Each is a promise to users. A change here is a change of the command line.
+    assert [field.name for field in dataclasses.fields(TrainConfig)] == [
+        "env", "env_args", "model", "out", "seed", "device", "threads",
+        "steps", "episodes", "group_size", "opponent", "format", "on_invalid", "forfeit",
+        "max_reply_tokens", "temperature",
+        "advantage", "loss", "clip_low", "clip_high", "aggregation", "norm", "epochs",
+        "bin_tokens", "micro_tokens",
+        "lr", "lr_end", "lr_schedule", "beta1", "beta2", "weight_decay", "grad_clip",
+        "entropy", "entropy_end", "entropy_schedule", "kl", "kl_end", "kl_schedule",
+        "magnet_every",
+        "warmstart_episodes", "warmstart_steps", "warmstart_lr",
+        "parity_tolerance", "eval_every", "eval_episodes", "checkpoint_every",
+    ]  # fmt: skip
+    assert all(field.kw_only for field in dataclasses.fields(TrainConfig))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_fall_from_start_to_end(name: str) -> None:
+    values = [scheduled(2.0, 0.5, name, step, 11) for step in range(11)]
+    assert values[0] == pytest.approx(2.0)
+    assert values == sorted(values, reverse=True)
+    ends = {"constant": 2.0, "linear": 0.5, "cosine": 0.5, "inverse": 0.65, "sqrt": 0.65}
+    assert values[-1] == pytest.approx(ends[name])
+    assert scheduled(2.0, 0.5, name, 0, 1) == 2.0

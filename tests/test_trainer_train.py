@@ -1,0 +1,154 @@
+"""The loop: what a step trains on, and what a run needs before it begins."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ludus.trainer import train
+from ludus.trainer.config import TrainConfig
+from ludus.trainer.metrics import MetricsLog, read_metrics
+from ludus.trainer.models import build_model
+from ludus.trainer.train import Trainer
+from ludus.trainer.warmstart import as_tokens, random_conversations
+
+sys.path.insert(0, str(Path(__file__).parent))
+from trainer_parts import chat
+
+BASE = TrainConfig(
+    model="small:hidden=32,layers=1,heads=2,kv_heads=1",
+    episodes=8,
+    steps=2,
+    eval_episodes=2,
+    warmstart_steps=0,
+)
+
+
+Build = Callable[..., Trainer]
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Iterator[Build]:
+    """Builds trainers in the test's folder."""
+    built = []
+
+    def build(**changes: Any) -> Trainer:
+        built.append(Trainer(dataclasses.replace(BASE, out=str(tmp_path / "run"), **changes)))
+        return built[-1]
+
+    yield build
+    for own in built:
+        own.log.close()
+
+
+def test_a_step_against_an_opponent_trains_every_seat(trainer: Build) -> None:
+    own = trainer(opponent="nash", episodes=12, group_size=3, advantage="group_mean")
+    episodes = own.rollout(own.tasks(0), seed=1)
+    groups: dict[tuple[str, str], int] = {}
+    for episode in episodes:
+        assert len({t.role for t in episode.trajectories}) <= 1
+    for player, others in zip(own.players, own.opponents, strict=True):
+        assert player.opponents == others
+    seats = [next(iter(others)) for others in own.opponents]
+    assert seats == ["player_1", "player_0"]
+    for episode in episodes:
+        for t in episode.trajectories:
+            groups[t.task_key, t.role] = groups.get((t.task_key, t.role), 0) + 1
+    assert {role for _, role in groups} >= {"player_0"}
+    # A group is one task and one seat: its members can be compared.
+    assert all(count == 3 for (_, role), count in groups.items() if role == "player_0")
+
+
+def test_group_mean_in_self_play(trainer: Build) -> None:
+    own = trainer(group_size=4, advantage="group_mean")
+    tasks = own.tasks(0)
+    assert [tasks[0]] * 4 + [tasks[4]] * 4 == tasks
+    assert own.tasks(1) != tasks
+    assert own.train_step()["rollout/errors"] == 0
+
+
+def test_a_step_without_an_episode_says_why(
+    trainer: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = trainer()
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(own.env), "reset", broken)
+    with pytest.raises(ValueError, match=r"no episode of step 0 .* OSError: disk full"):
+        own.train_step()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"env": "ludus/Kuhn"}, "unknown environment"),
+        ({"opponent": "nobody"}, "unknown agent"),
+        ({"opponent": "minimax"}, "minimax"),
+        ({"env": "ludus/GuessNumber-v1", "opponent": "random"}, "one seat: opponent must be"),
+        ({"model": "small:width=3"}, "unknown model setting 'width=3'"),
+        ({"model": "small:hidden=x"}, "unknown model setting"),
+        ({"model": "small:hidden=33"}, "multiple of"),
+        ({"model": "/no/such/model"}, "does not exist"),
+    ],
+)
+def test_nothing_is_written_for_a_config_that_does_not_fit(
+    trainer: Build, tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        trainer(**change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_metrics_are_cut_to_where_a_run_goes_on(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, 0)
+    for step in range(4):
+        log.write(step, {"b": 1 / 3, "a": float(step)})
+    log.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "a"')  # cut short by a kill
+    assert [line["step"] for line in read_metrics(tmp_path)] == [0, 1, 2, 3]
+    MetricsLog(tmp_path, 2).close()
+    assert read_metrics(tmp_path) == [
+        {"step": step, "a": step, "b": 0.333333} for step in (0, 1, 2)
+    ]
+    MetricsLog(tmp_path, 0).close()
+    assert read_metrics(tmp_path) == []
+
+
+def test_models_by_name(tmp_path: Path) -> None:
+    model, tokenizer = build_model("small:hidden=32,layers=1", texts=lambda: ["a b"], seed=4)
+    assert (model.config.hidden_size, model.config.num_hidden_layers) == (32, 1)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded, _ = build_model(str(tmp_path), texts=lambda: [], seed=0)
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+
+
+def test_the_warm_start_sees_what_a_rollout_would() -> None:
+    conversations = random_conversations("ludus/KuhnPoker-v1", 20, seed=0)
+    assert conversations == random_conversations("ludus/KuhnPoker-v1", 20, seed=0)
+    assert {len(c) for c in conversations} == {2, 4}
+    for conversation in conversations:
+        ids, mask = as_tokens(chat(), conversation)
+        assert len(ids) == len(mask)
+        spoken = [i for i, m in zip(ids, mask, strict=True) if m]
+        replies = [said.content for said in conversation if said.role == "assistant"]
+        assert spoken == [i for text in replies for i in chat().reply(text)]
+        assert mask[-1] == 1
+    with pytest.raises(ValueError, match="does not list legal actions"):
+        random_conversations("ludus/GuessNumber-v1", 1, seed=0)
+
+
+def test_small_trees_only() -> None:
+    from ludus.envs.registry import make
+
+    kuhn = train._small_tree(make("ludus/KuhnPoker-v1"))
+    assert kuhn is not None
+    assert len(kuhn.infosets) == 12
+    assert train._small_tree(make("ludus/TicTacToe-v1")) is None
