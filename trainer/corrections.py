@@ -138,6 +138,8 @@ def clip_cov(part: float = 2e-4, low: float = 1.0, high: float = 5.0, seed: int 
         if found.numel():
             count = min(max(1, int(part * cov_N.numel())), found.numel())
             generator = torch.Generator().manual_seed(seed + cov_N.numel())
+            # By value, so that the choice does not depend on how the step was laid out.
+            found = found[cov_N.cpu()[found].argsort()]
             chosen = found[torch.randperm(found.numel(), generator=generator)[:count]]
             keep_N[chosen.to(keep_N.device)] = False
         return torch.ones_like(cov_N), keep_N
