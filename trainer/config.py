@@ -96,7 +96,7 @@ class TrainConfig:
     lr_end: float = 0.0
     """Value at the last step."""
     lr_schedule: str = "linear"
-    """constant, linear, cosine, inverse, sqrt."""
+    """constant, linear, cosine, inverse, sqrt, exponential."""
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.0
