@@ -18,7 +18,7 @@ from ludus.trainer.corrections import CORRECTIONS, StepTokens, mismatch, sequenc
 from ludus.trainer.learner import Coefficients, Learner
 from ludus.trainer.loss import LOSSES, Aggregation, PolicyLoss, Segments, masked, ppo, token_weights
 from ludus.trainer.loss.sequence import gspo
-from ludus.trainer.regularizers import EPO, AdaptiveEntropy, LpReg, Regularizer, kl_estimate
+from ludus.trainer.regularizers import EPO, AdaptiveEntropy, KLCov, LpReg, Regularizer, kl_estimate
 from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -100,6 +100,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "epo": {"loss": ppo(), "regularizer": epo},
     "adaptive": {"loss": ppo(), "regularizer": adaptive},
     "lp_reg": {"loss": ppo(), "regularizer": lambda: LpReg(rare=0.5, kappa=1e-3)},
+    "kl_cov": {"loss": ppo(), "regularizer": lambda: KLCov(part=1e-6)},
     "entropy": {"loss": ppo(), "entropy": 0.1},
 }
 
@@ -357,6 +358,25 @@ def test_lp_reg_protects_rare_tokens_that_are_not_noise() -> None:
     (g,) = torch.autograd.grad(term, logps)
     assert g[0, 2] < 0  # descending raises it
     assert not g[1:].any()
+
+
+def test_kl_cov_holds_the_tokens_where_entropy_is_lost() -> None:
+    logps = torch.tensor([[0.9, 0.1]] * 4).log().requires_grad_()
+    batch = micro_batch(
+        rows=(0, 1, 2, 3),
+        turns=(0, 0, 0, 0),
+        token_N=torch.tensor([0, 1, 0, 1]),
+        logp_sampled_N=torch.tensor([0.8, 0.2, 0.8, 0.2]).log(),
+        advantage_N=torch.tensor([3.0, 1.0, -1.0, -1.0]),
+    )
+    part = KLCov(part=0.25)
+    part.begin([batch])
+    term, values = part(logps, batch)
+    assert float(values["kl_cov/chosen"]) == 0.25
+    (g,) = torch.autograd.grad(term, logps)
+    # Likely and praised: descending takes back what was gained, by the token's weight in the loss.
+    assert g.nonzero().tolist() == [[0, 0]]
+    assert float(g[0, 0]) == 0.25
 
 
 def test_epo_state_goes_on_bit_by_bit() -> None:

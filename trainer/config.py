@@ -76,7 +76,7 @@ class TrainConfig:
     corrections: tuple[str, ...] = ()
     """For tokens of other weights: tis, sequence_tis, geometric, k3, token_bounds, clip_cov."""
     regularizers: tuple[str, ...] = ()
-    """Added to the loss: epo, adaptive_entropy, lp_reg."""
+    """Added to the loss: epo, adaptive_entropy, lp_reg, kl_cov."""
     clip_low: float = 0.2
     clip_high: float = 0.2
     aggregation: str = "token-mean"

@@ -147,21 +147,6 @@ def clip_cov(part: float = 2e-4, low: float = 1.0, high: float = 5.0, seed: int 
     return apply
 
 
-def top_covariance(advantage_N: Tensor, logp_N: Tensor, part: float = 2e-4) -> Tensor:
-    """(N,) bool: the part of the tokens with the highest covariance, at least one. KL-Cov adds a
-    penalty |log rho| on them.
-
-    Source: KL-Cov, arXiv:2505.22617.
-
-    >>> top_covariance(torch.tensor([2.0, 0.0]), torch.tensor([-0.1, -0.5]))
-    tensor([ True, False])
-    """
-    cov_N = covariances(advantage_N, logp_N)
-    chosen_N = torch.zeros_like(cov_N, dtype=torch.bool)
-    chosen_N[cov_N.topk(max(1, int(part * cov_N.numel()))).indices] = True
-    return chosen_N
-
-
 CORRECTIONS: dict[str, Callable[..., Correction]] = {
     "tis": tis,
     "sequence_tis": sequence_tis,

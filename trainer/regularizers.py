@@ -310,8 +310,56 @@ class LpReg(_Counted):
         }
 
 
+class KLCov(_Counted):
+    """Holds the tokens back where entropy is lost fastest: those of the highest covariance of
+    advantage and log-probability, see `covariances`.
+
+        term = weight sum over chosen tokens of w_t |log rho_t|,  w_t the token's weight in the loss
+
+    The choice is made once a rollout, by the probabilities at sampling and over the whole step. In
+    the first of several epochs rho is 1 and the term does nothing.
+
+    Args:
+        weight: Of the term.
+        part: Of the step's tokens; at least one.
+
+    Source: KL-Cov, arXiv:2505.22617.
+    """
+
+    def __init__(self, weight: float = 1.0, part: float = 2e-4) -> None:
+        if not 0 < part <= 1:
+            raise ValueError(f"part must be in (0, 1], got {part}")
+        self.weight, self.part = weight, part
+        self._advantage, self._logp, self._threshold = 0.0, 0.0, float("inf")
+
+    def begin(self, batches: Sequence["MicroBatch"]) -> None:
+        """See `Regularizer`."""
+        super().begin(batches)
+        advantage = torch.cat([batch.advantage_N for batch in batches])
+        logp = torch.cat([batch.logp_sampled_N for batch in batches])
+        self._advantage, self._logp = float(advantage.mean()), float(logp.mean())
+        count = max(1, int(self.part * self.tokens))
+        self._threshold = float(self._covariances(advantage, logp).topk(count).values[-1])
+
+    def _covariances(self, advantage_N: Tensor, logp_N: Tensor) -> Tensor:
+        return (advantage_N - self._advantage) * (logp_N - self._logp)
+
+    def __call__(self, logps_UV: Tensor, batch: "MicroBatch") -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Regularizer`."""
+        chosen_N = (
+            self._covariances(batch.advantage_N, batch.logp_sampled_N) >= self._threshold
+        ).to(batch.weight_N)
+        moved_N = (logps_UV[batch.slot_N, batch.token_N] - batch.logp_sampled_N).abs()
+        total = (batch.weight_N * chosen_N * moved_N).sum()
+        return self.weight * total, {
+            "kl_cov/moved": total,
+            "kl_cov/chosen": chosen_N.sum() / self.tokens,
+        }
+
+
 REGULARIZERS: dict[str, Callable[..., Regularizer]] = {
     "epo": EPO,
     "adaptive_entropy": AdaptiveEntropy,
     "lp_reg": LpReg,
+    "kl_cov": KLCov,
 }

@@ -271,7 +271,7 @@ class Trainer:
         """A step's episodes; more of them while filters leave fewer groups than were asked for."""
         seed = derive_seed(self.config.seed, self.step)
         episodes = self.rollout(self.tasks(self.step), seed=seed)
-        wanted = self.credit.groups(episodes)
+        wanted = self.credit.groups(episodes) if self.config.refill else 0
         for again in range(1, self.config.refill + 1):
             if self.credit.groups(episodes, filtered=True) >= wanted:
                 break
