@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from ludus import cli
+from ludus.trainer import checkpoint
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.train import Trainer
 
@@ -89,8 +90,15 @@ def result(run: Path) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != "time_s"}
 
 
+def state(run: Path) -> dict[str, Any]:
+    """Of the trainer at the end, apart from tensors, which decide the weights."""
+    found = checkpoint.find(run).load_trainer()
+    return {name: found[name] for name in ("estimator", "version", "episodes_done")}
+
+
 def assert_same(run: Path, other: Path) -> None:
     assert weights(run) == weights(other)
+    assert state(run) == state(other)
     assert metrics(run) == metrics(other)
     assert result(run) == result(other)
     assert (run / "games.json").read_text() == (other / "games.json").read_text()

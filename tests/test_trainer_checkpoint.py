@@ -193,6 +193,7 @@ def test_killed_at_any_call(
         else:  # nothing there: the run begins anew
             assert step == 0
             outcomes.add((-1, ""))
+        write(run, step)  # what a resumed run does next
         write(run, step + 1)
         assert find(run).step == step + 1
         assert not list((run / "checkpoints").glob(".part-*"))

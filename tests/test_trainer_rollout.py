@@ -261,6 +261,7 @@ def test_same_seed_same_episodes() -> None:
     assert said[0] == said[1] != said[2]
     logps = [[n.logps for e in run for n in e.trajectories[0].leaf.path()] for run in runs]
     assert logps[0] == logps[1]
+    assert len({tuple(ids) for ids in said[0]}) == 5  # equal prompts, draws of their own
     # An episode depends on its seed and number, not on what is played beside it.
     assert [tokens(e.trajectories[0]) for e in player.play([None] * 2, seed=1)] == said[0][:2]
 

@@ -2,18 +2,20 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ludus.envs import Task
 from ludus.trainer import train
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.metrics import MetricsLog, read_metrics
 from ludus.trainer.models import build_model
 from ludus.trainer.train import Trainer
+from ludus.trainer.trajectory import Episode
 from ludus.trainer.warmstart import as_tokens, random_conversations
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -69,6 +71,21 @@ def test_group_mean_in_self_play(trainer: Build) -> None:
     assert [tasks[0]] * 4 + [tasks[4]] * 4 == tasks
     assert own.tasks(1) != tasks
     assert own.train_step()["rollout/errors"] == 0
+
+
+def test_every_step_plays_other_games(trainer: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = trainer()
+    seen = []
+
+    def watched(tasks: Sequence[Task], *, seed: int) -> list[Episode]:
+        seen.append((seed, tuple(task.key for task in tasks)))
+        return rollout(tasks, seed=seed)
+
+    rollout = own.rollout
+    monkeypatch.setattr(own, "rollout", watched)
+    for own.step in range(3):
+        own.train_step()
+    assert len({seed for seed, _ in seen}) == len({keys for _, keys in seen}) == 3
 
 
 def test_a_step_without_an_episode_says_why(
