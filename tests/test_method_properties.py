@@ -125,8 +125,13 @@ def test_layout_does_not_matter(name: str) -> None:
     assert_equal(of(name, TRAJECTORIES[::-1], ADVANTAGES[::-1], micro_tokens=40), whole)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if "clip_cov" not in name])
-@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean-token-mean"])
+COPIED: list[tuple[str, Aggregation]] = [
+    *((name, "seq-mean-token-mean") for name in METHODS if "clip_cov" not in name),
+    *((name, "token-mean") for name in ("ppo", "gspo wide", "epo", "with tis")),
+]
+
+
+@pytest.mark.parametrize(("name", "aggregation"), COPIED)
 def test_copies_do_not_matter(name: str, aggregation: Aggregation) -> None:
     once = of(name, TRAJECTORIES, ADVANTAGES, aggregation=aggregation)
     twice = of(name, TRAJECTORIES * 2, ADVANTAGES * 2, aggregation=aggregation)
@@ -140,7 +145,7 @@ def test_turns_that_are_not_trained_do_not_matter() -> None:
         for row, kept in zip(ADVANTAGES, keep, strict=True)
     ]
     assert any(False in kept for kept in keep)
-    for name in ("ppo", "gspo wide", "gspo turn", "epo", "with tis"):
+    for name in ("ppo", "gspo wide", "gspo turn", "epo", "lp_reg", "entropy", "with tis"):
         expected = of(name, TRAJECTORIES, ADVANTAGES, keep=keep)
         assert_equal(of(name, TRAJECTORIES, noisy, keep=keep), expected)
         assert not torch.allclose(expected, of(name, TRAJECTORIES, ADVANTAGES))
