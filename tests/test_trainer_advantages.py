@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,10 +147,24 @@ def test_returns_are_returns() -> None:
     assert Returns()([game((1.0, -2.0), turns=2)]) == [(1.0, 1.0), (-2.0, -2.0)]
 
 
+def noted(episode: Episode) -> Episode:
+    """With what a rollout notes where an estimator asks for it."""
+    return replace(
+        episode,
+        trajectories=tuple(
+            replace(t, turns=tuple(replace(u, state_key="s", golden_logp=-1.0) for u in t.turns))
+            for t in episode.trajectories
+        ),
+    )
+
+
 @pytest.mark.parametrize("name", ADVANTAGES)
 def test_every_estimator_keeps_the_contract(name: str) -> None:
     estimator: Estimator = ADVANTAGES[name]()
-    episodes = [game(returns, number=i, turns=i + 1) for i, returns in enumerate(GAMES)]
+    episodes = [
+        noted(game(tuple((r + 2) / 4 for r in returns), number=i, turns=i + 1))
+        for i, returns in enumerate(GAMES)
+    ]
     advantages = estimator(episodes)
     trajectories = [t for episode in episodes for t in episode.trajectories]
     assert [len(a) for a in advantages] == [len(t.turns) for t in trajectories]

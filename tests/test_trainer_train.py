@@ -158,8 +158,11 @@ def test_the_warm_start_sees_what_a_rollout_would() -> None:
         replies = [said.content for said in conversation if said.role == "assistant"]
         assert spoken == [i for text in replies for i in chat().reply(text)]
         assert mask[-1] == 1
-    with pytest.raises(ValueError, match="does not list legal actions"):
-        random_conversations("ludus/GuessNumber-v1", 1, seed=0)
+    # Any text is legal: half of the replies are right, the others were right somewhere else.
+    guesses = random_conversations("ludus/GuessNumber-v1", 20, seed=0)
+    replies = [said.content for c in guesses for said in c if said.role == "assistant"]
+    assert all(1 <= int(reply) <= 8 for reply in replies)
+    assert 20 < len(replies) < 60
 
 
 def test_small_trees_only() -> None:

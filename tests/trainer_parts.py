@@ -7,11 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from ludus.agents.chat import Chat
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import Completion, SamplingParams
 from ludus.agents.small_model import small_model
+from ludus.trainer.batch import MicroBatch
 from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
 
 TEXTS = (
@@ -157,3 +159,23 @@ def conversations(number: int, *, seed: int = 0, vocab: int = 250) -> Iterator[l
             rng.integers(vocab, size=rng.integers(1, 5)).tolist() for _ in range(rng.integers(3))
         ]
         yield [openings[rng.integers(len(openings))], *bridges]
+
+
+def micro_batch(*, rows: Sequence[int], turns: Sequence[int], **given: Any) -> MicroBatch:
+    """A micro-batch of as many tokens, one position each; other fields are ones and zeros."""
+    N = len(rows)
+    fields: dict[str, Any] = {
+        "ids_BT": torch.zeros(1, N, dtype=torch.int64),
+        "position_BT": torch.arange(N)[None],
+        "mask_BTT": None,
+        "predict_U": torch.arange(N),
+        "slot_N": torch.arange(N),
+        "token_N": torch.zeros(N, dtype=torch.int64),
+        "logp_sampled_N": torch.zeros(N),
+        "advantage_N": torch.ones(N),
+        "weight_N": torch.full((N,), 1 / N),
+        "version_N": torch.zeros(N, dtype=torch.int64),
+        "row_N": torch.tensor(rows),
+        "turn_N": torch.tensor(turns),
+    }
+    return MicroBatch(**{**fields, **given})

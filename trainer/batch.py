@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ludus.trainer.loss import Aggregation, token_weights
+from ludus.trainer.loss import Aggregation, Segments, token_weights
 from ludus.trainer.trajectory import TokenNode, Trajectory
 
 Path = Sequence[TokenNode]
@@ -56,17 +56,26 @@ class MicroBatch:
     """(N,) float32: see `token_weights`; counted over the whole optimizer step."""
     version_N: Tensor
     """(N,) int64: version of the weights that sampled each token."""
+    row_N: Tensor
+    """(N,) int64: trajectory of each token, as numbered in the step."""
+    turn_N: Tensor
+    """(N,) int64: its turn within the trajectory."""
 
     def __post_init__(self) -> None:
         N = {
             t.numel()
             for t in (self.slot_N, self.token_N, self.logp_sampled_N, self.advantage_N,
-                      self.weight_N, self.version_N)
+                      self.weight_N, self.version_N, self.row_N, self.turn_N)
         }  # fmt: skip
         if len(N) != 1:
             raise ValueError(f"per-token tensors must have one length, got {sorted(N)}")
         if self.ids_BT.shape != self.position_BT.shape:
             raise ValueError("ids and positions must have one shape")
+
+    @property
+    def segments(self) -> Segments:
+        """Which trained tokens belong together."""
+        return Segments(self.row_N, self.turn_N)
 
     @property
     def weight_U(self) -> Tensor:
@@ -80,7 +89,7 @@ class MicroBatch:
             None if t is None else t.to(device)
             for t in (self.ids_BT, self.position_BT, self.mask_BTT, self.predict_U, self.slot_N,
                       self.token_N, self.logp_sampled_N, self.advantage_N, self.weight_N,
-                      self.version_N)
+                      self.version_N, self.row_N, self.turn_N)
         ))  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -180,6 +189,7 @@ def pack(
     norm: float = 1.0,
     bin_tokens: int = 1024,
     micro_tokens: int = 16_384,
+    keep: Sequence[Sequence[bool]] | None = None,
 ) -> list[MicroBatch]:
     """Tensors for one optimizer step.
 
@@ -192,6 +202,7 @@ def pack(
             that is a bin of its own).
         micro_tokens: A micro-batch holds at most this many tokens, padding included, and at
             least one bin.
+        keep: For each trajectory which turns are trained, by default all; at least one of each.
 
     Returns:
         Micro-batches whose weighted losses add up to the loss of the step.
@@ -203,7 +214,12 @@ def pack(
         if len(trajectory.turns) != len(advantage):
             raise ValueError(f"{len(trajectory.turns)} turns, but {len(advantage)} advantages")
     paths = [trajectory.leaf.path() for trajectory in trajectories]
-    lengths = [sum(len(node.ids) for node in path if node.is_action) for path in paths]
+    if keep is None:
+        keep = [(True,) * len(trajectory.turns) for trajectory in trajectories]
+    lengths = [
+        sum(len(node.ids) for node in path if node.is_action and kept[node.turn])
+        for path, kept in zip(paths, keep, strict=True)
+    ]
     rows = np.repeat(np.arange(len(paths)), lengths)
     weights = token_weights(torch.from_numpy(rows), aggregation, norm=norm).numpy()
     first_weight = np.searchsorted(rows, np.arange(len(trajectories)))  # rows are ascending
@@ -215,10 +231,10 @@ def pack(
     for b in bins:
         full = (len(group) + 1) * len(b.ids) > micro_tokens
         if group and (full or b.is_chain != group[-1].is_chain):
-            micro_batches.append(_tensors(group, paths, advantages, weight_of_row))
+            micro_batches.append(_tensors(group, paths, advantages, weight_of_row, keep))
             group = []
         group.append(b)
-    micro_batches.append(_tensors(group, paths, advantages, weight_of_row))
+    micro_batches.append(_tensors(group, paths, advantages, weight_of_row, keep))
     return micro_batches
 
 
@@ -227,6 +243,7 @@ def _tensors(
     paths: Sequence[Path],
     advantages: Sequence[Sequence[float]],
     weight_of_row: Sequence[float],
+    keep: Sequence[Sequence[bool]],
 ) -> MicroBatch:
     B, T = len(bins), max(len(b.ids) for b in bins)
     ids_BT = np.zeros((B, T), dtype=np.int64)
@@ -242,6 +259,8 @@ def _tensors(
     advantage: list[float] = []
     weight: list[float] = []
     version: list[int] = []
+    row: list[int] = []
+    turn: list[int] = []
     for number, b in enumerate(bins):
         size = len(b.ids)
         ids_BT[number, :size], position_BT[number, :size] = b.ids, b.depths
@@ -249,7 +268,7 @@ def _tensors(
             mask_BTT[number, :size, :size] = b.ancestors()
         for index, places_of_nodes in b.rows:
             for node, places in zip(paths[index], places_of_nodes, strict=True):
-                if not node.is_action:
+                if not node.is_action or not keep[index][node.turn]:
                     continue
                 for place in places:
                     flat = number * T + b.parents[place]  # a token is predicted at its parent
@@ -259,6 +278,8 @@ def _tensors(
                 advantage += [advantages[index][node.turn]] * len(places)
                 weight += [weight_of_row[index]] * len(places)
                 version += [node.version] * len(places)
+                row += [index] * len(places)
+                turn += [node.turn] * len(places)
     return MicroBatch(
         ids_BT=torch.from_numpy(ids_BT),
         position_BT=torch.from_numpy(position_BT),
@@ -270,4 +291,6 @@ def _tensors(
         advantage_N=torch.tensor(advantage),
         weight_N=torch.tensor(weight),
         version_N=torch.tensor(version),
+        row_N=torch.tensor(row),
+        turn_N=torch.tensor(turn),
     )

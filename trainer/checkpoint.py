@@ -7,7 +7,7 @@ moment a process is killed at, what can be seen is whole.
     checkpoints/step-000050/
         manifest.json   step, config, hashes of the files below
         model/          the policy in Transformers' own format, with its tokenizer
-        trainer.pt      optimizer, magnet, estimator, random states
+        trainer.pt      optimizer, magnet, credit, random states
 """
 
 import hashlib

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ludus.envs.formats import FORMATS
-from ludus.trainer.advantages import ADVANTAGES
-from ludus.trainer.loss import AGGREGATIONS, LOSSES
+from ludus.trainer import methods
+from ludus.trainer.loss import AGGREGATIONS
 from ludus.trainer.schedule import SCHEDULES
 
 
@@ -52,10 +52,31 @@ class TrainConfig:
     temperature: float = 1.0
     """Of sampling, and of the distribution that is trained."""
 
+    shaping: tuple[str, ...] = ()
+    """What rewards become first: overlong, format, renorm, otc, truncated_zero. Every part here and
+    below is a name, with settings where they differ ("overlong:longest=64,buffer=16"), or anybody's
+    own, "package.module:attribute"."""
+    filters: tuple[str, ...] = ()
+    """Which groups are left out, by their raw returns: dynamic, starpo_s, snr."""
+    refill: int = 0
+    """Up to so many further rollouts a step, while filters leave fewer groups than asked for."""
     advantage: str = "rae"
-    """Estimator: rae (running mean per game and role), group_mean, returns."""
+    """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
+    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo, arpo,
+    returns."""
+    modulation: tuple[str, ...] = ()
+    """What advantages become after: empg, entropy_aware, style, negatives, centre."""
+    edits: tuple[str, ...] = ()
+    """Which turns are not trained: not_truncated, not_zero, not_invalid say what stays."""
     loss: str = "ppo"
-    """Policy loss: ppo, reinforce."""
+    """Policy loss: ppo, reinforce, cispo, aepo, sapo, gspo, gmpo, asymre, opmd."""
+    sequence_mask: float = 0.0
+    """Leave out sequences of negative advantage whose tokens became less likely by more than this,
+    nats a token; 0 leaves out none."""
+    corrections: tuple[str, ...] = ()
+    """For tokens of other weights: tis, sequence_tis, geometric, k3, token_bounds, clip_cov."""
+    regularizers: tuple[str, ...] = ()
+    """Added to the loss: epo, adaptive_entropy, lp_reg, kl_cov."""
     clip_low: float = 0.2
     clip_high: float = 0.2
     aggregation: str = "token-mean"
@@ -122,8 +143,7 @@ class TrainConfig:
                 f"episodes must be a multiple of group_size, got {self.episodes} and "
                 f"{self.group_size}"
             )
-        if self.advantage == "group_mean" and self.group_size < 2:
-            raise ValueError(f"advantage group_mean needs group_size >= 2, got {self.group_size}")
+        methods.check(self)
         if self.loss == "reinforce" and self.epochs > 1:
             raise ValueError(f"loss reinforce is for epochs 1, got {self.epochs}: use ppo")
         try:
@@ -143,7 +163,11 @@ class TrainConfig:
         fields = {f.name for f in dataclasses.fields(cls)}
         if unknown := record.keys() - fields:
             raise ValueError(f"unknown config field {sorted(unknown)[0]!r}")
-        return cls(**{**record, "forfeit": tuple(record["forfeit"])})
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        return cls(**given)
 
     def digest(self) -> str:
         """Short hash of everything that decides the numbers."""
@@ -154,8 +178,6 @@ class TrainConfig:
 _CHOICES = {
     "format": tuple(FORMATS),
     "on_invalid": ("forfeit", "retry", "penalize", "noop"),
-    "advantage": tuple(ADVANTAGES),
-    "loss": tuple(LOSSES),
     "aggregation": AGGREGATIONS,
     "lr_schedule": tuple(SCHEDULES),
     "entropy_schedule": tuple(SCHEDULES),
@@ -169,6 +191,7 @@ _POSITIVE = (
 _NOT_NEGATIVE = (
     "threads", "lr_end", "weight_decay", "entropy", "entropy_end", "kl", "kl_end", "magnet_every",
     "warmstart_episodes", "warmstart_steps", "clip_low", "clip_high",
+    "refill", "sequence_mask",
 )  # fmt: skip
 
 RECIPES: dict[str, TrainConfig] = {
@@ -197,6 +220,118 @@ RECIPES: dict[str, TrainConfig] = {
         beta2=0.99,
         warmstart_steps=150,
         threads=1,
+    ),
+    "spiral+epo": TrainConfig(
+        out="runs/spiral-epo",
+        aggregation="seq-mean-token-sum-norm",
+        epochs=2,
+        regularizers=("epo",),
+    ),
+    "marshal": TrainConfig(
+        out="runs/marshal",
+        advantage="role_mean:turns=true",
+        loss="ppo:dual_clip=3",
+    ),
+    "grpo": TrainConfig(
+        out="runs/grpo",
+        group_size=8,
+        advantage="grpo",
+        aggregation="seq-mean-token-mean",
+    ),
+    "dr-grpo": TrainConfig(
+        out="runs/dr-grpo",
+        group_size=8,
+        advantage="group_mean",
+        aggregation="seq-mean-token-sum-norm",
+    ),
+    "rloo": TrainConfig(
+        out="runs/rloo",
+        group_size=8,
+        advantage="rloo",
+        loss="reinforce",
+        aggregation="seq-mean-token-sum",
+    ),
+    "reinforce++": TrainConfig(
+        out="runs/reinforce++",
+        advantage="reinforce++",
+    ),
+    "dapo": TrainConfig(
+        out="runs/dapo",
+        group_size=8,
+        shaping=("overlong",),
+        filters=("dynamic",),
+        refill=2,
+        advantage="grpo",
+        clip_high=0.28,
+    ),
+    "gspo": TrainConfig(
+        out="runs/gspo",
+        group_size=8,
+        advantage="grpo",
+        loss="gspo:clip_low=3e-3,clip_high=4e-3",
+        aggregation="seq-mean-token-mean",
+        epochs=2,
+    ),
+    "cispo": TrainConfig(
+        out="runs/cispo",
+        group_size=8,
+        advantage="grpo",
+        loss="cispo",
+        sequence_mask=0.1,
+        epochs=2,
+    ),
+    "gigpo": TrainConfig(
+        out="runs/gigpo",
+        group_size=8,
+        advantage="gigpo",
+        aggregation="seq-mean-token-mean",
+    ),
+    # Ratios by turn, steps compared where states recur, only groups that say something.
+    "sampo": TrainConfig(
+        out="runs/sampo",
+        group_size=8,
+        filters=("dynamic",),
+        refill=2,
+        advantage="gigpo",
+        loss="gspo:clip_low=3e-3,clip_high=4e-3,level=turn",
+        kl=0.01,
+        kl_end=0.01,
+        kl_schedule="constant",
+        epochs=2,
+    ),
+    "empg": TrainConfig(
+        out="runs/empg",
+        group_size=8,
+        advantage="grpo",
+        modulation=("empg",),
+        aggregation="seq-mean-token-mean",
+    ),
+    "starpo-s": TrainConfig(
+        out="runs/starpo-s",
+        group_size=16,
+        filters=("starpo_s:keep=0.25",),
+        advantage="grpo",
+        clip_high=0.28,
+    ),
+    "epo": TrainConfig(
+        out="runs/epo",
+        group_size=8,
+        advantage="grpo",
+        aggregation="seq-mean-token-mean",
+        regularizers=("epo",),
+    ),
+    "igpo": TrainConfig(
+        out="runs/igpo",
+        group_size=8,
+        advantage="igpo",
+        aggregation="seq-mean-token-mean",
+    ),
+    "otc": TrainConfig(
+        out="runs/otc",
+        group_size=8,
+        shaping=("otc",),
+        advantage="grpo",
+        aggregation="seq-mean-token-mean",
     ),
 }
 """Named configs; any field can be overridden on the command line."""

@@ -1,7 +1,7 @@
 """The learner: log-probabilities with gradient, and the optimizer step."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ludus.trainer.batch import MicroBatch
+from ludus.trainer.corrections import Correction, correct
 from ludus.trainer.loss import PolicyLoss
+from ludus.trainer.regularizers import Regularizer
 
 
 class ParityError(RuntimeError):
@@ -41,6 +43,9 @@ class Learner:
         grad_clip: Largest norm of the gradient.
         parity_tolerance: Largest difference, nats, between the log-probability recorded at
             sampling and the learner's, for tokens sampled by the current weights.
+        corrections: Of weights and masks, before the first update on a rollout; the policy loss
+            then compares with the weights before the update instead of those that sampled.
+        regularizers: Added to the policy loss.
     """
 
     def __init__(
@@ -54,10 +59,13 @@ class Learner:
         weight_decay: float = 0.0,
         grad_clip: float = 1.0,
         parity_tolerance: float = 1e-3,
+        corrections: Sequence[Correction] = (),
+        regularizers: Sequence[Regularizer] = (),
     ) -> None:
         self.model, self.loss, self.magnet = model, loss, magnet
         self.temperature, self.grad_clip = temperature, grad_clip
         self.parity_tolerance = parity_tolerance
+        self.corrections, self.regularizers = tuple(corrections), tuple(regularizers)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=0.0, betas=betas, weight_decay=weight_decay
@@ -95,6 +103,7 @@ class Learner:
         *,
         version: int,
         epochs: int = 1,
+        weigh: Callable[[Tensor], Tensor] | None = None,
     ) -> dict[str, float]:
         """Train on one rollout.
 
@@ -104,6 +113,8 @@ class Learner:
             version: Version of the weights as they are now; the difference to a token's own is
                 its staleness.
             epochs: Optimizer steps on the same data.
+            weigh: Weights of the tokens that corrections leave, from their trajectories; needed
+                where there are corrections.
 
         Returns:
             Metrics; means are weighted as the loss is.
@@ -119,14 +130,23 @@ class Learner:
             with torch.no_grad():
                 magnet_UV = [self.logps_UV(self.magnet, batch) for batch in batches]
         metrics: dict[str, float] = {}
+        noted: dict[str, float] = {}
+        before_N = [batch.logp_sampled_N for batch in batches]
+        if self.corrections:
+            assert weigh is not None
+            with torch.no_grad():
+                before_N = [self.logps_UV(self.model, b)[b.slot_N, b.token_N] for b in batches]
+            batches, noted = correct(self.corrections, batches, before_N, weigh)
+        for regularizer in self.regularizers:
+            regularizer.begin(batches)
         for epoch in range(epochs):
             sums = _Sums()
-            for batch, magnet in zip(batches, magnet_UV, strict=True):
+            for batch, magnet, logp_before_N in zip(batches, magnet_UV, before_N, strict=True):
                 logps_UV = self.logps_UV(self.model, batch)
                 logp_N = logps_UV[batch.slot_N, batch.token_N]
                 if epoch == 0:
                     sums.peak("parity/max", self._parity(logp_N, batch, version))
-                loss_N, extra = self.loss(logp_N, batch.logp_sampled_N, batch.advantage_N)
+                loss_N, extra = self.loss(logp_N, logp_before_N, batch.advantage_N, batch.segments)
                 policy_loss = (batch.weight_N * loss_N).sum()
                 weight_U = batch.weight_U
                 with torch.set_grad_enabled(magnet is not None or coefficients.entropy != 0):
@@ -137,6 +157,11 @@ class Learner:
                     kl = (weight_U * (p_UV * (logps_UV - magnet)).sum(-1)).sum()
                     loss = loss + coefficients.kl * kl
                     sums.add("loss/kl_magnet", kl)
+                for regularizer in self.regularizers:
+                    term, values = regularizer(logps_UV, batch)
+                    loss = loss + term
+                    for name, value in values.items():
+                        sums.total(name, value)
                 loss.backward()  # type: ignore[no-untyped-call]
                 sums.add("loss/policy", policy_loss)
                 sums.add("loss/entropy", entropy)
@@ -152,7 +177,9 @@ class Learner:
             peaks = {name: max(v, metrics.get(name, 0.0)) for name, v in sums.peaks.items()}
             metrics = {**metrics, **sums.means(), **peaks}
             metrics["loss/grad_norm"] = float(norm)
-        return metrics
+        for regularizer in self.regularizers:
+            noted |= regularizer.end()
+        return {**metrics, **noted}
 
     def _parity(self, logp_N: Tensor, batch: MicroBatch, version: int) -> float:
         """The canary: fresh tokens must have the probability they were sampled with."""
@@ -178,6 +205,7 @@ class Learner:
         return {
             "optimizer": self.optimizer.state_dict(),
             "magnet": None if self.magnet is None else self.magnet.state_dict(),
+            "regularizers": [regularizer.state_dict() for regularizer in self.regularizers],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -185,6 +213,8 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.magnet is not None:
             self.magnet.load_state_dict(state["magnet"])
+        for regularizer, saved in zip(self.regularizers, state["regularizers"], strict=True):
+            regularizer.load_state_dict(saved)
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
@@ -198,11 +228,16 @@ class _Sums:
 
     def __init__(self) -> None:
         self._terms: dict[str, list[Tensor]] = {}
+        self._totals: dict[str, list[Tensor]] = {}
         self.peaks: dict[str, float] = {}
 
     def add(self, name: str, value: Tensor) -> None:
         # Read at the end: on an accelerator every reading waits for all that was asked before.
         self._terms.setdefault(name, []).append(value.detach())
+
+    def total(self, name: str, value: Tensor) -> None:
+        """A sum that has its own denominators in it."""
+        self._totals.setdefault(name, []).append(value.detach())
 
     def peak(self, name: str, value: float) -> None:
         self.peaks[name] = max(self.peaks.get(name, 0.0), value)
@@ -210,8 +245,9 @@ class _Sums:
     def means(self) -> dict[str, float]:
         # Weights add up to 1 except under "seq-mean-token-sum(-norm)": divide by what they add to.
         sums = {name: sum(map(float, terms)) for name, terms in self._terms.items()}
-        total = sums.pop("_weight")
-        return {name: value / total for name, value in sums.items()}
+        total = sums.pop("_weight") or 1.0  # 0 if corrections rejected every token
+        totals = {name: sum(map(float, terms)) for name, terms in self._totals.items()}
+        return {name: value / total for name, value in sums.items()} | totals
 
 
 def _head_is_last(model: nn.Module) -> bool:

@@ -5,7 +5,7 @@ and its next prompt joins the batch while the others are still being sampled.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ludus.agents.base import Agent
@@ -26,6 +26,8 @@ class _Seat:
     texts: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+    golden: list[float | None] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -40,6 +42,17 @@ class _Play:
     seats: dict[str, _Seat] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is noted of a position before a reply, where an estimator needs it."""
+
+    state_key: str = ""
+    golden: tuple[int, ...] = ()
+    """The reference answer in tokens, after its scaffold."""
+    scaffold: int = 0
+    """How many of them are scaffold."""
+
+
 class Rollout:
     """Plays episodes.
 
@@ -50,6 +63,7 @@ class Rollout:
         sampling: How replies are drawn.
         opponents: Seats that are not the policy's, and who plays them.
         keep_replays: How many of the first episodes keep the record of their moves.
+        needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp".
     """
 
     def __init__(
@@ -61,11 +75,14 @@ class Rollout:
         *,
         opponents: Mapping[str, Agent] | None = None,
         keep_replays: int = 0,
+        needs: Collection[str] = (),
     ) -> None:
         self.engine, self.chat, self.make_env, self.sampling = engine, chat, make_env, sampling
         self.opponents = opponents or {}
         self.keep_replays = keep_replays
+        self.needs = needs
         self._envs: list[TextEnv] = []
+        self._unscored: list[tuple[_Seat, _Facts]] = []
 
     def play(self, tasks: Sequence[Task | None], *, seed: int) -> list[Episode]:
         """Play one episode a task.
@@ -94,6 +111,8 @@ class Rollout:
             else:
                 self._ask(play)
         while waiting:
+            if self._unscored:
+                self._score()
             for session, completion in self.engine.step():
                 asked = waiting.pop(id(session), None)
                 if asked is not None:  # else the episode ended by another seat's reply just now
@@ -117,16 +136,16 @@ class Rollout:
             if seat in self.opponents or self._is_waiting(play, seat):
                 continue
             try:
-                messages = env.observe(seat).messages
+                messages, facts = env.observe(seat).messages, self._facts(env, seat)
             except Exception as error:
                 return self._fail(play, error)
-            if not self._prompt(play, seat, messages):
+            if not self._prompt(play, seat, messages, facts):
                 return self._end(play, Stop.TRUNCATED, "token limit")
 
     def _is_waiting(self, play: _Play, seat: str) -> bool:
         return seat in play.seats and id(play.seats[seat].session) in self._waiting
 
-    def _prompt(self, play: _Play, seat: str, messages: tuple[Message, ...]) -> bool:
+    def _prompt(self, play: _Play, seat: str, messages: tuple[Message, ...], facts: _Facts) -> bool:
         """Ask a seat for its reply; False if its conversation leaves no room for one."""
         own = play.seats.get(seat)
         if own is None:
@@ -141,9 +160,33 @@ class Rollout:
                 return False
             self.engine.extend(own.session, ids)
             own.leaf = TokenNode(own.leaf, ids)
-        self.engine.submit(own.session, self.sampling)
+        own.states.append(facts.state_key)
+        own.golden.append(None)
+        if facts.golden:
+            self._unscored.append((own, facts))
+        else:
+            self.engine.submit(own.session, self.sampling)
         self._waiting[id(own.session)] = (play, seat)
         return True
+
+    def _facts(self, env: TextEnv, seat: str) -> _Facts:
+        """Before a reply: what some estimators compare or reward."""
+        state_key = env.state_hash() if "state_key" in self.needs else ""
+        golden = env.golden(seat) if "golden_logp" in self.needs else None
+        if golden is None or golden.answer is None:
+            return _Facts(state_key)
+        scaffold, answer = self.chat.reply(golden.prefix)[:-1], self.chat.reply(golden.answer)[:-1]
+        return _Facts(state_key, scaffold + answer, len(scaffold))
+
+    def _score(self) -> None:
+        """Score the reference answers after all prompts that are new, in one batch; then let the
+        replies begin."""
+        asked = [(own, f) for own, f in self._unscored if id(own.session) in self._waiting]
+        self._unscored.clear()
+        scores = self.engine.score([(own.session, facts.golden) for own, facts in asked])
+        for (own, facts), logps in zip(asked, scores, strict=True):
+            own.golden[-1] = sum(logps[facts.scaffold :]) / len(logps[facts.scaffold :])
+            self.engine.submit(own.session, self.sampling)
 
     def _answer(self, play: _Play, seat: str, completion: Completion) -> None:
         """Play a reply."""
@@ -188,7 +231,7 @@ class Rollout:
                 role,
                 play.number,
                 own.leaf if own.leaf.is_action else _last_action(own.leaf),
-                tuple(map(Turn, own.rewards, own.texts, own.invalid)),
+                _turns(own),
             )
             for role, own in play.seats.items()
             if own.texts
@@ -222,6 +265,11 @@ class Rollout:
             self._waiting.pop(id(own.session), None)
             self.engine.close(own.session)
         self._done[play.number] = episode
+
+
+def _turns(own: _Seat) -> tuple[Turn, ...]:
+    # What was noted before a reply that never came is left over: `map` ends with the shortest.
+    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden))
 
 
 def _last_action(leaf: TokenNode) -> TokenNode:

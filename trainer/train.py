@@ -23,13 +23,11 @@ from ludus.agents.solvers.game_tree import GameTree, build_tree
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
-from ludus.trainer import checkpoint, evaluate
-from ludus.trainer.advantages import ADVANTAGES
+from ludus.trainer import checkpoint, evaluate, methods
 from ludus.trainer.batch import pack
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.finish import finish
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
-from ludus.trainer.loss import LOSSES
 from ludus.trainer.metrics import MetricsLog, provenance, rollout_metrics
 from ludus.trainer.models import build_model
 from ludus.trainer.rollout import Rollout
@@ -71,6 +69,8 @@ class Trainer:
         self.env = self.make_env()
         self.tree = _small_tree(self.env)
         self.opponents = _opponent_seats(config, self.env)
+        self.credit = methods.make_credit(config)
+        methods.check_env(self.credit, self.env)
         found = _find_run(self.out, config, resume)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -85,7 +85,6 @@ class Trainer:
             self.chat,
             SamplingParams(max_tokens=config.max_reply_tokens, temperature=config.temperature),
         )
-        self.estimator = ADVANTAGES[config.advantage]()
         self.step = 0
         self.time_s = 0.0
         self.episodes_done = 0
@@ -93,19 +92,27 @@ class Trainer:
             self._begin()
         self.engine = make_engine(self.model)
         self.agent = ModelAgent(self.engine, self.chat, self.sampling)
-        clip = {"clip_low": config.clip_low, "clip_high": config.clip_high}
         self.learner = Learner(
             self.model,
-            LOSSES[config.loss](**(clip if config.loss == "ppo" else {})),
+            methods.make_loss(config),
             temperature=config.temperature,
             magnet=frozen_copy(self.model) if config.kl > 0 else None,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
             grad_clip=config.grad_clip,
             parity_tolerance=config.parity_tolerance,
+            corrections=methods.make_corrections(config),
+            regularizers=methods.make_regularizers(config),
         )
         self.players = [
-            Rollout(self.engine, self.chat, self.make_env, self.sampling, opponents=others)
+            Rollout(
+                self.engine,
+                self.chat,
+                self.make_env,
+                self.sampling,
+                opponents=others,
+                needs=self.credit.estimator.needs,
+            )
             for others in self.opponents
         ]
         if found is not None:
@@ -161,7 +168,7 @@ class Trainer:
         self.step = found.step
         self.time_s, self.episodes_done = state["time_s"], state["episodes_done"]
         self.learner.load_state_dict(state["learner"])
-        self.estimator.load_state_dict(state["estimator"])
+        self.credit.load_state_dict(state["credit"])
         self.engine.version = state["version"]
         checkpoint.set_random_state(state["random"])
         self.say(f"resumed from {found.path} at step {found.step}")
@@ -175,7 +182,7 @@ class Trainer:
             self.tokenizer,
             trainer={
                 "learner": self.learner.state_dict(),
-                "estimator": self.estimator.state_dict(),
+                "credit": self.credit.state_dict(),
                 "version": self.engine.version,
                 "random": checkpoint.random_state(),
                 "time_s": self.time_s,
@@ -221,37 +228,56 @@ class Trainer:
         self.on_step(self.step, metrics)
 
     def train_step(self) -> dict[str, float]:
-        """Sample, estimate, pack, update."""
+        """Sample, credit, pack, update."""
         config, clock = self.config, _Clock()
-        episodes = self.rollout(self.tasks(self.step), seed=derive_seed(config.seed, self.step))
+        episodes = self._sample()
         self.episodes_done += len(episodes)
         clock.lap("time/sample_s")
-        good = usable(episodes)
-        advantages = self.estimator(good)
-        trajectories = [t for episode in good for t in episode.trajectories]
-        if not trajectories:
+        if not usable(episodes):
             raise ValueError(
                 f"no episode of step {self.step} can be learned from; the first ended with: "
                 f"{episodes[0].reason}"
             )
-        batches = pack(
-            trajectories,
-            advantages,
-            aggregation=config.aggregation,  # type: ignore[arg-type]
-            norm=config.norm * len(trajectories),
-            bin_tokens=config.bin_tokens,
-            micro_tokens=config.micro_tokens,
-        )
-        batches = [batch.to(self.model.device) for batch in batches]
+        credited = self.credit(episodes)
         clock.lap("time/pack_s")
-        metrics = self.learner.update(
-            batches, self.coefficients(), version=self.engine.version, epochs=config.epochs
-        )
-        self.engine.weights_changed()
+        metrics = credited.metrics
+        if credited.trajectories:  # else every group was left out: nothing to learn in this step
+            weigh = methods.weigher(config, len(credited.trajectories))
+            batches = pack(
+                credited.trajectories,
+                credited.advantages,
+                aggregation=config.aggregation,  # type: ignore[arg-type]
+                norm=config.norm * len(credited.trajectories),
+                bin_tokens=config.bin_tokens,
+                micro_tokens=config.micro_tokens,
+                keep=credited.keep,
+            )
+            batches = [batch.to(self.model.device) for batch in batches]
+            clock.lap("time/pack_s")
+            metrics |= self.learner.update(
+                batches,
+                self.coefficients(),
+                version=self.engine.version,
+                epochs=config.epochs,
+                weigh=weigh,
+            )
+            self.engine.weights_changed()
         if config.magnet_every and (self.step + 1) % config.magnet_every == 0:
             self.learner.refresh_magnet()
         clock.lap("time/update_s")
         return {**rollout_metrics(episodes, clock.laps["time/sample_s"]), **metrics, **clock.laps}
+
+    def _sample(self) -> list[Episode]:
+        """A step's episodes; more of them while filters leave fewer groups than were asked for."""
+        seed = derive_seed(self.config.seed, self.step)
+        episodes = self.rollout(self.tasks(self.step), seed=seed)
+        wanted = self.credit.groups(episodes) if self.config.refill else 0
+        for again in range(1, self.config.refill + 1):
+            if self.credit.groups(episodes, filtered=True) >= wanted:
+                break
+            more = self.rollout(self.tasks(self.step, again), seed=derive_seed(seed, "more", again))
+            episodes += more
+        return episodes
 
     def coefficients(self) -> Coefficients:
         """What the schedules say for this step."""
@@ -262,11 +288,14 @@ class Trainer:
             kl=scheduled(c.kl, c.kl_end, c.kl_schedule, *at),
         )
 
-    def tasks(self, step: int) -> list[Task]:
-        """The tasks of a step, each `group_size` times."""
+    def tasks(self, step: int, again: int = 0) -> list[Task]:
+        """The tasks of a step, each `group_size` times; others when asked again."""
         tasks = self.env.tasks("train", **json.loads(self.config.env_args))
         count = self.config.episodes // self.config.group_size
-        draws = [derive_seed(self.config.seed, "task", step, i) % len(tasks) for i in range(count)]
+        more = (again,) if again else ()
+        draws = [
+            derive_seed(self.config.seed, "task", step, i, *more) % len(tasks) for i in range(count)
+        ]
         return [tasks[draw] for draw in draws for _ in range(self.config.group_size)]
 
     def rollout(self, tasks: Sequence[Task], *, seed: int) -> list[Episode]:

@@ -90,6 +90,11 @@ class Turn:
     text: str
     invalid: str = ""
     """What was wrong with the reply, if anything."""
+    state_key: str = ""
+    """Before the reply: equal for equal positions. Filled where asked for."""
+    golden_logp: float | None = None
+    """Before the reply: mean log-probability, nats a token, of the reference answer. Filled where
+    asked for, and where the environment has one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

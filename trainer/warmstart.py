@@ -22,10 +22,14 @@ def random_conversations(
 ) -> list[tuple[Message, ...]]:
     """Conversations of random legal play, each up to its last reply; one a seat and episode.
 
+    Where any text is legal, a reply is what would be right now or, as likely, what was right in
+    some other task: well formed, and no better than chance needs to be.
+
     Raises:
-        ValueError: If the environment does not list legal actions.
+        ValueError: If the environment lists no legal actions and does not know right ones either.
     """
     env = registry.make(env_id, **kwargs)
+    right: list[str] = []
     conversations = []
     for number in range(episodes):
         rng = random.Random(derive_seed(seed, "legal play", number))
@@ -33,9 +37,14 @@ def random_conversations(
         while env.acting:
             legal = env.legal_actions()
             if not legal:
-                raise ValueError(
-                    f"{env_id} does not list legal actions: there is no random play to imitate"
-                )
+                golden = env.golden(env.acting[0])
+                if golden is None or golden.action is None:
+                    raise ValueError(
+                        f"{env_id} lists no legal actions and knows no right ones: there is no "
+                        "play to imitate, start with --warmstart-steps 0"
+                    )
+                right.append(golden.action)
+                legal = [golden.action, rng.choice(right)]
             env.step(rng.choice(legal))
         for role in env.ROLES:
             said = list(env.transcript(role))

@@ -1,0 +1,406 @@
+"""What must not change a gradient: how a step is split, the order of its rows, its bins, copies.
+And what must: losses point where they say."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ludus.trainer.advantages.trees import shared_means
+from ludus.trainer.batch import pack
+from ludus.trainer.corrections import CORRECTIONS, StepTokens, mismatch, sequence_tis
+from ludus.trainer.learner import Coefficients, Learner
+from ludus.trainer.loss import LOSSES, Aggregation, PolicyLoss, Segments, masked, ppo, token_weights
+from ludus.trainer.loss.sequence import gspo
+from ludus.trainer.regularizers import EPO, AdaptiveEntropy, KLCov, LpReg, Regularizer, kl_estimate
+from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from trainer_parts import conversations, micro_batch, path, sampled, tiny, trajectory
+
+MODEL = tiny()[0]
+
+
+def stale(t: Trajectory) -> Trajectory:
+    """As sampled by other weights: other log-probabilities, so that ratios are away from 1."""
+    leaf: TokenNode | None = None
+    for node in t.leaf.path():
+        if node.is_action:
+            logps = tuple(x - 0.3 + 0.2 * ((i + x) % 4) for i, x in enumerate(node.logps))
+            leaf = TokenNode(leaf, node.ids, node.turn, logps, node.entropies, 0)
+        else:
+            leaf = TokenNode(leaf, node.ids)
+    assert leaf is not None
+    return replace(t, leaf=leaf)
+
+
+TRAJECTORIES = [stale(t) for t in sampled(MODEL, list(conversations(8, vocab=60)), tokens=4)]
+ADVANTAGES = [
+    torch.randn(len(t.turns), generator=torch.Generator().manual_seed(i)).tolist()
+    for i, t in enumerate(TRAJECTORIES)
+]
+
+
+def gradient(
+    trajectories: Sequence[Trajectory],
+    advantages: Sequence[Sequence[float]],
+    loss: PolicyLoss,
+    *,
+    aggregation: Aggregation = "seq-mean-token-mean",
+    entropy: float = 0.0,
+    correction: str = "",
+    regularizer: Regularizer | None = None,
+    **packing: Any,
+) -> Tensor:
+    """The gradient of one optimizer step, which is not made."""
+    own = Learner(
+        MODEL,
+        loss,
+        grad_clip=1e9,
+        corrections=[CORRECTIONS[correction]()] if correction else [],
+        regularizers=[] if regularizer is None else [regularizer],
+    )
+    found: list[Tensor] = []
+    optimizer: Any = own.optimizer
+    optimizer.step = lambda: found.append(
+        torch.cat([p.grad.flatten() for p in own.parameters if p.grad is not None])
+    )
+    own.update(
+        pack(trajectories, advantages, aggregation=aggregation, **packing),
+        Coefficients(lr=0.0, entropy=entropy, kl=0.0),
+        version=1,
+        weigh=partial(token_weights, aggregation=aggregation),
+    )
+    return found[0]
+
+
+def epo() -> EPO:
+    part = EPO(weight=0.1, low=0.9, high=1.01, steps=10)
+    part.total, part.done = 4.0, 1
+    return part
+
+
+def adaptive() -> AdaptiveEntropy:
+    return AdaptiveEntropy(target=9.0, start=0.3)
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    **{name: {"loss": make()} for name, make in LOSSES.items()},
+    "gspo wide": {"loss": gspo(0.5, 0.5)},
+    "gspo turn": {"loss": gspo(0.5, 0.5, "turn")},
+    "masked": {"loss": masked(ppo(), 0.0)},
+    **{f"with {name}": {"loss": ppo(), "correction": name} for name in CORRECTIONS},
+    "with bounds that reject": {"loss": ppo(0.9, 9.0), "correction": "token_bounds"},
+    "epo": {"loss": ppo(), "regularizer": epo},
+    "adaptive": {"loss": ppo(), "regularizer": adaptive},
+    "lp_reg": {"loss": ppo(), "regularizer": lambda: LpReg(rare=0.5, kappa=1e-3)},
+    "kl_cov": {"loss": ppo(), "regularizer": lambda: KLCov(part=1e-6)},
+    "entropy": {"loss": ppo(), "entropy": 0.1},
+}
+
+
+def of(name: str, trajectories: Any, advantages: Any, **packing: Any) -> Tensor:
+    method = dict(METHODS[name])
+    make = method.pop("regularizer", None)
+    return gradient(
+        trajectories, advantages, regularizer=make() if make else None, **method, **packing
+    )
+
+
+def assert_equal(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_layout_does_not_matter(name: str) -> None:
+    whole = of(name, TRAJECTORIES, ADVANTAGES)
+    for packing in ({"micro_tokens": 1}, {"bin_tokens": 1}, {"bin_tokens": 30, "micro_tokens": 60}):
+        assert_equal(of(name, TRAJECTORIES, ADVANTAGES, **packing), whole)
+    assert_equal(of(name, TRAJECTORIES[::-1], ADVANTAGES[::-1], micro_tokens=40), whole)
+
+
+COPIED: list[tuple[str, Aggregation]] = [
+    *((name, "seq-mean-token-mean") for name in METHODS if "clip_cov" not in name),
+    *((name, "token-mean") for name in ("ppo", "gspo wide", "epo", "with tis")),
+]
+
+
+@pytest.mark.parametrize(("name", "aggregation"), COPIED)
+def test_copies_do_not_matter(name: str, aggregation: Aggregation) -> None:
+    once = of(name, TRAJECTORIES, ADVANTAGES, aggregation=aggregation)
+    twice = of(name, TRAJECTORIES * 2, ADVANTAGES * 2, aggregation=aggregation)
+    assert_equal(twice, once)
+
+
+def test_turns_that_are_not_trained_do_not_matter() -> None:
+    keep = [(True, *[i % 2 == 0] * (len(t.turns) - 1)) for i, t in enumerate(TRAJECTORIES)]
+    noisy = [
+        [a if k else 1e6 for a, k in zip(row, kept, strict=True)]
+        for row, kept in zip(ADVANTAGES, keep, strict=True)
+    ]
+    assert any(False in kept for kept in keep)
+    for name in ("ppo", "gspo wide", "gspo turn", "epo", "lp_reg", "entropy", "with tis"):
+        expected = of(name, TRAJECTORIES, ADVANTAGES, keep=keep)
+        assert_equal(of(name, TRAJECTORIES, noisy, keep=keep), expected)
+        assert not torch.allclose(expected, of(name, TRAJECTORIES, ADVANTAGES))
+
+
+def test_shared_turns_soft_and_hard() -> None:
+    """At ratio 1, each copy's own advantage and the mean of all have one gradient."""
+    (first,) = sampled(MODEL, [[[5, 6, 7]]], tokens=3)
+    leaves = []
+    for token in (8, 9, 10):
+        context = TokenNode(first.leaf, (token,))
+        logps, at = [], [i for node in context.path() for i in node.ids]
+        for i in (11, 12):
+            with torch.no_grad():
+                logits = MODEL(input_ids=torch.tensor([at])).logits[0, -1]
+            logps.append(float(logits.log_softmax(-1)[i]))
+            at.append(i)
+        leaves.append(TokenNode(context, (11, 12), 1, tuple(logps), (1.0, 1.0), 1))
+    branches = [
+        Trajectory("e", "t", "a", i, leaf, (Turn(0.0, ""), Turn(0.0, "")))
+        for i, leaf in enumerate(leaves)
+    ]
+    soft = [[1.0, 1.0], [-0.5, -0.5], [0.25, 0.25]]
+    nodes = [[id(n) for n in t.leaf.path() if n.is_action] for t in branches]
+    hard = shared_means(soft, nodes)
+    assert hard[0][0] == hard[1][0] == pytest.approx(0.25)
+    for bin_tokens in (1024, 1):
+        settings: dict[str, Any] = {"aggregation": "token-mean", "bin_tokens": bin_tokens}
+        assert_equal(
+            gradient(branches, hard, ppo(), **settings), gradient(branches, soft, ppo(), **settings)
+        )
+
+
+# ---- losses that compare sequences -----------------------------------------------------------
+
+
+def test_gspo_has_the_gradient_of_its_sequence_form() -> None:
+    generator = torch.Generator().manual_seed(0)
+    row = torch.tensor([0, 0, 0, 1, 1, 2])
+    sampled_logp = torch.randn(6, generator=generator, dtype=torch.float64)
+    start = sampled_logp + 0.3 * torch.randn(6, generator=generator, dtype=torch.float64)
+    advantage = torch.tensor([1.0, 1, 1, -1, -1, 0.5], dtype=torch.float64)
+    ours = start.clone().requires_grad_()
+    at = Segments(row, torch.zeros(6, dtype=torch.int64))
+    losses, _ = gspo(0.1, 0.2)(ours, sampled_logp, advantage, at)
+    (token_weights(row, "seq-mean-token-mean").double() * losses).sum().backward()  # type: ignore[no-untyped-call]
+    theirs = start.clone().requires_grad_()
+    total = torch.zeros((), dtype=torch.float64)
+    for r in range(3):
+        s = (theirs - sampled_logp)[row == r].mean().exp()
+        a = advantage[row == r][0]
+        total = total - torch.minimum(s * a, s.clamp(0.9, 1.2) * a) / 3
+    total.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-5)
+
+
+def test_losses_do_not_mix_sequences() -> None:
+    at = Segments(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]))
+    logp, zero = torch.tensor([0.2, 0.4, 3.0]), torch.zeros(3)
+    for make in (LOSSES["gspo"], LOSSES["gmpo"], LOSSES["opmd"]):
+        full, _ = make()(logp, zero, torch.ones(3), at)
+        part, _ = make()(logp[:2], zero[:2], torch.ones(2), Segments(at.row_N[:2], at.turn_N[:2]))
+        torch.testing.assert_close(full[:2], part)
+    with pytest.raises(ValueError, match="which tokens are one"):
+        LOSSES["gspo"]()(logp, zero, torch.ones(3))
+
+
+# ---- corrections ------------------------------------------------------------------------------
+
+
+def step_tokens(d: Tensor, rows: Tensor) -> StepTokens:
+    return StepTokens(d, torch.zeros_like(d), torch.ones_like(d), Segments(rows, rows * 0))
+
+
+def test_long_episodes_keep_their_weight() -> None:
+    """A random walk of 8,000 ratios near 1: the mean stays near 1, the product does not."""
+    d = 0.05 * torch.randn(8_000, generator=torch.Generator().manual_seed(3)) - 0.001
+    tokens = step_tokens(d, torch.zeros(8_000, dtype=torch.int64))
+    assert float(sequence_tis()(tokens)[0].mean()) == pytest.approx(1.0, abs=0.01)
+    product = float(sequence_tis(mean=False)(tokens)[0].mean())
+    assert product < 0.1 or product == 2.0
+    assert mismatch(tokens)["mismatch/ratio_mean"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_weights_of_tokens_have_the_shape_of_the_losses() -> None:
+    tokens = step_tokens(torch.randn(5), torch.tensor([0, 0, 1, 1, 1]))
+    for name, make in CORRECTIONS.items():
+        factor, keep = make()(tokens)
+        assert factor.shape == keep.shape == (5,), name
+        assert keep.dtype == torch.bool
+        assert not factor.requires_grad
+
+
+def test_without_mismatch_nothing_is_corrected() -> None:
+    tokens = step_tokens(torch.zeros(4), torch.tensor([0, 0, 1, 1]))
+    for name, make in CORRECTIONS.items():
+        factor, keep = make()(tokens)
+        assert factor.tolist() == [1.0] * 4, name
+        assert keep.tolist() == [True] * 4, name
+    numbers = mismatch(tokens)
+    assert numbers["mismatch/ess"] == 1.0
+    assert numbers["mismatch/k3"] == numbers["mismatch/chi2"] == 0.0
+
+
+# ---- regularizers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["k2", "k3", "k3+"])
+def test_kl_falls_when_it_is_minimised_alone(kind: str) -> None:
+    logits = torch.tensor([2.0, 0.0, -1.0], requires_grad=True)
+    ref = torch.zeros(3).log_softmax(-1)
+
+    def exact() -> float:
+        logp = logits.detach().log_softmax(-1)
+        return float((logp.exp() * (logp - ref)).sum())
+
+    before = exact()
+    for _ in range(50):
+        logp = logits.log_softmax(-1)
+        # Its expectation under the policy, as sampling would give it.
+        loss = (logp.detach().exp() * kl_estimate(logp - ref, kind)).sum()
+        (g,) = torch.autograd.grad(loss, logits)
+        logits = (logits - 0.3 * g).detach().requires_grad_()
+    assert exact() < before / 4
+
+
+def test_kl_values_agree_in_expectation() -> None:
+    # Ratios far below the clamp of k3.
+    raw = 0.5 * torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
+    logp, ref = raw.log_softmax(-1)
+    exact = float((logp.exp() * (logp - ref)).sum())
+    for kind in ("k1", "k3", "k3+"):
+        assert float((logp.exp() * kl_estimate(logp - ref, kind)).sum()) == pytest.approx(
+            exact, abs=1e-4
+        )
+    k2_gradient_is_kls = []
+    for value in ("k2", "exact"):
+        logits = logp.clone().requires_grad_()
+        own = logits.log_softmax(-1)
+        if value == "k2":
+            total = (own.detach().exp() * kl_estimate(own - ref, "k2")).sum()
+        else:
+            total = (own.exp() * (own - ref)).sum()
+        k2_gradient_is_kls.append(torch.autograd.grad(total, logits)[0])
+    torch.testing.assert_close(*k2_gradient_is_kls, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"alpha": 0.05}, "never turns around"),
+        ({"low": 0.0}, "only the upper one acts"),
+        ({"penalty": "indicator"}, "no gradient"),
+    ],
+)
+def test_epo_says_when_its_corridor_cannot_act(settings: dict[str, Any], reason: str) -> None:
+    with pytest.warns(UserWarning, match=reason):
+        EPO(**settings)
+
+
+def test_epo_weighs_turns_alike() -> None:
+    part = epo()
+    batch = micro_batch(rows=(0, 0, 0, 1), turns=(0, 0, 1, 0))
+    part.begin([batch])
+    assert part.weights(batch).tolist() == [0.125, 0.125, 0.25, 0.5]
+
+
+def test_epo_turns_entropy_back_into_the_corridor() -> None:
+    batch = micro_batch(rows=(0, 1), turns=(0, 0))
+    for scale, sign in ((0.05, 1.0), (9.0, -1.0)):  # nearly uniform, nearly certain
+        logits = (scale * torch.eye(2, 5)).requires_grad_()
+        part = EPO(low=0.8, high=1.0, steps=10)
+        part.total, part.done = 1.0, 1
+        part.begin([batch])
+        logps = logits.log_softmax(-1)
+        term, _ = part(logps, batch)
+        (g,) = torch.autograd.grad(term, logits)
+        # Descending makes the likeliest token likelier where entropy was high, and less else.
+        assert float(-g[0, 0] * sign) > 0
+
+
+def test_adaptive_entropy_moves_its_weight() -> None:
+    part = AdaptiveEntropy(target=1.0, delta=0.1, start=0.2)
+    batch = micro_batch(rows=(0, 0), turns=(0, 0))
+    certain = torch.tensor([[10.0, 0, 0, 0, 0]] * 2).log_softmax(-1)
+    uniform = torch.zeros(2, 5).log_softmax(-1)
+    part.begin([batch])
+    term, _ = part(certain, batch)
+    assert float(term) <= 0
+    assert part.end()["entropy/weight"] == pytest.approx(0.3)
+    part.begin([batch])
+    part(uniform, batch)
+    assert part.end()["entropy/weight"] == pytest.approx(0.2)  # ln 5 is above the target
+    part.begin([batch])
+    assert float(part(uniform, batch)[0]) == 0.0  # off until entropy is back
+    twin = AdaptiveEntropy(target=1.0, delta=0.1)
+    twin.load_state_dict(part.state_dict())
+    assert (twin.weight, twin.last) == (part.weight, part.last)
+
+
+def test_lp_reg_protects_rare_tokens_that_are_not_noise() -> None:
+    logps = torch.tensor([[0.6, 0.3, 0.09, 0.0095, 0.0005]]).log().repeat(3, 1).requires_grad_()
+    batch = micro_batch(
+        rows=(0, 1, 2),
+        turns=(0, 0, 0),
+        token_N=torch.tensor([2, 4, 0]),
+        logp_sampled_N=logps.detach()[0, [2, 4, 0]],
+        advantage_N=torch.tensor([-1.0, -1.0, -1.0]),
+    )
+    part = LpReg(kappa=0.02, rare=0.7)
+    part.begin([batch])
+    term, values = part(logps, batch)
+    # Token 2 is rare and kept by the proxy; token 4 is noise; token 0 is not rare.
+    assert float(values["lp_reg/protected"]) == pytest.approx(1 / 3)
+    (g,) = torch.autograd.grad(term, logps)
+    assert g[0, 2] < 0  # descending raises it
+    assert not g[1:].any()
+
+
+def test_kl_cov_holds_the_tokens_where_entropy_is_lost() -> None:
+    logps = torch.tensor([[0.9, 0.1]] * 4).log().requires_grad_()
+    batch = micro_batch(
+        rows=(0, 1, 2, 3),
+        turns=(0, 0, 0, 0),
+        token_N=torch.tensor([0, 1, 0, 1]),
+        logp_sampled_N=torch.tensor([0.8, 0.2, 0.8, 0.2]).log(),
+        advantage_N=torch.tensor([3.0, 1.0, -1.0, -1.0]),
+    )
+    part = KLCov(part=0.25)
+    part.begin([batch])
+    term, values = part(logps, batch)
+    assert float(values["kl_cov/chosen"]) == 0.25
+    (g,) = torch.autograd.grad(term, logps)
+    # Likely and praised: descending takes back what was gained, by the token's weight in the loss.
+    assert g.nonzero().tolist() == [[0, 0]]
+    assert float(g[0, 0]) == 0.25
+
+
+def test_epo_state_goes_on_bit_by_bit() -> None:
+    whole, resumed = epo(), epo()
+    batch = micro_batch(rows=(0, 0), turns=(0, 1))
+    logps = torch.randn(2, 5, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+    for part in (whole, resumed):
+        part.begin([batch])
+        part(logps, batch)
+        part.end()
+    twin = EPO(weight=0.1, low=0.9, high=1.01, steps=10)
+    twin.load_state_dict(resumed.state_dict())
+    for part in (whole, twin):
+        part.begin([batch])
+    assert torch.equal(whole(logps, batch)[0], twin(logps, batch)[0])
+
+
+def test_paths_of_tests_are_what_they_say() -> None:
+    t = trajectory(path([1], [2], [3], [4]))
+    (batch,) = pack([t], [[1.0, 2.0]])
+    assert batch.row_N.tolist() == [0, 0]
+    assert batch.turn_N.tolist() == [0, 1]

@@ -1,0 +1,54 @@
+"""Advantages: how much better a turn was than expected. One number a turn, broadcast to its
+tokens last.
+
+An estimator takes the episodes of one step and returns, for every trajectory in order, one
+advantage a turn. One with memory keeps it in `state_dict`, which is checkpointed. Families:
+`selfplay` (a baseline per role), `group` (siblings), `turns` (credit per turn), `trees` (branches),
+`values` (with a critic, or token by token; pure functions).
+"""
+
+from collections.abc import Callable
+
+from ludus.trainer.advantages.base import GROUPS, Advantages, Estimator, Memoryless
+from ludus.trainer.advantages.group import (
+    BNPO,
+    CANON,
+    GRPO,
+    OPO,
+    RLOO,
+    GroupMean,
+    MaxRL,
+    PassK,
+    ReinforcePlusPlus,
+    Returns,
+)
+from ludus.trainer.advantages.selfplay import RAE, RoleMean
+from ludus.trainer.advantages.trees import ARPO, TreeGRPO
+from ludus.trainer.advantages.turns import IGPO, MTGRPO, GiGPO, TurnReturns
+
+__all__ = [
+    "ADVANTAGES", "ARPO", "BNPO", "CANON", "GROUPS", "GRPO", "IGPO", "MTGRPO", "OPO", "RAE", "RLOO",
+    "Advantages", "Estimator", "GiGPO", "GroupMean", "MaxRL", "Memoryless", "PassK",
+    "ReinforcePlusPlus", "Returns", "RoleMean", "TreeGRPO", "TurnReturns",
+]  # fmt: skip
+
+ADVANTAGES: dict[str, Callable[..., Estimator]] = {
+    "rae": RAE,
+    "role_mean": RoleMean,
+    "group_mean": GroupMean,
+    "grpo": GRPO,
+    "rloo": RLOO,
+    "opo": OPO,
+    "pass_k": PassK,
+    "max_rl": MaxRL,
+    "canon": CANON,
+    "bnpo": BNPO,
+    "reinforce++": ReinforcePlusPlus,
+    "gigpo": GiGPO,
+    "mt_grpo": MTGRPO,
+    "igpo": IGPO,
+    "turn_returns": TurnReturns,
+    "tree_grpo": TreeGRPO,
+    "arpo": ARPO,
+    "returns": Returns,
+}

@@ -1,0 +1,89 @@
+"""From a config to the parts of a method: credit, loss, corrections, regularizers."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ludus.envs import registry
+from ludus.envs.base import TextEnv
+from ludus.trainer.corrections import CORRECTIONS, Correction
+from ludus.trainer.credit import Credit
+from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
+from ludus.trainer.parts import make_part
+from ludus.trainer.regularizers import REGULARIZERS, Regularizer
+
+if TYPE_CHECKING:
+    from ludus.trainer.config import TrainConfig
+
+
+def make_credit(config: "TrainConfig") -> Credit:
+    """From raw rewards to advantages."""
+    return Credit.named(
+        config.advantage,
+        shaping=config.shaping,
+        filters=config.filters,
+        modulation=config.modulation,
+        edits=config.edits,
+    )
+
+
+def make_loss(config: "TrainConfig") -> PolicyLoss:
+    """The policy loss; `clip_low` and `clip_high` of the config are those of "ppo"."""
+    clip = {"clip_low": config.clip_low, "clip_high": config.clip_high}
+    is_ppo = config.loss.partition(":")[0] == "ppo"
+    loss = make_part("loss", config.loss, LOSSES, **(clip if is_ppo else {}))
+    return masked(loss, config.sequence_mask) if config.sequence_mask else loss
+
+
+def make_corrections(config: "TrainConfig") -> list[Correction]:
+    """In the order of the config."""
+    return [make_part("correction", spec, CORRECTIONS) for spec in config.corrections]
+
+
+def make_regularizers(config: "TrainConfig") -> list[Regularizer]:
+    """In the order of the config; EPO's schedule is as long as the run."""
+    made = []
+    for spec in config.regularizers:
+        length = {"steps": max(config.steps, 2)} if spec.partition(":")[0] == "epo" else {}
+        made.append(make_part("regularizer", spec, REGULARIZERS, **length))
+    return made
+
+
+def check(config: "TrainConfig") -> None:
+    """Build all of it once.
+
+    Raises:
+        ValueError: If a part is unknown, refuses its settings, or does not fit the rest.
+    """
+    credit = make_credit(config)
+    if credit.compares_siblings and config.group_size < 2:
+        raise ValueError(
+            f"advantage {config.advantage} needs group_size >= 2, got {config.group_size}"
+        )
+    make_loss(config)
+    make_corrections(config)
+    make_regularizers(config)
+
+
+def check_env(credit: Credit, env: TextEnv) -> None:
+    """Whether an environment has what a method needs.
+
+    Raises:
+        ValueError: If not; names environments that do.
+    """
+    if "golden_logp" in credit.estimator.needs:
+        env.reset(seed=0)
+        golden = env.golden(env.acting[0])
+        if golden is None or golden.answer is None:
+            have = ", ".join(spec.id for spec in registry.specs() if "golden" in spec.tags)
+            raise ValueError(f"{env.ENV_ID} has no golden answers, which igpo needs: {have} have")
+
+
+def weigher(config: "TrainConfig", trajectories: int) -> "partial[Tensor]":
+    """From trajectories of tokens to weights, see `token_weights`."""
+    return partial(
+        token_weights,
+        aggregation=config.aggregation,  # type: ignore[arg-type]
+        norm=config.norm * trajectories,
+    )
