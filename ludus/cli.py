@@ -124,6 +124,8 @@ _EXTRAS = {
     "datasets": "train",
     "tensorboard": "train",
     "scipy": "train",
+    "docker": "docker",
+    "bm25s": "search",
     "pettingzoo": "marl",
     "pyspiel": "games",
 }
