@@ -140,31 +140,32 @@ def test_a_closed_sandbox_says_so(sandbox: Sandbox) -> None:
 def test_nothing_is_left_of_a_closed_sandbox(sandbox: Sandbox) -> None:
     if sandbox.NAME == "docker":
         pytest.skip("see test_containers_are_removed")
-    before = _servers()
     with open_sandbox(sandbox.NAME) as other:
         other.run("import os\nif os.fork() == 0:\n    import time\n    time.sleep(60)")
         session = other.session()
         session.run("1")
-        assert len(_servers()) > len(before)
-    _until(lambda: _servers() <= before, "processes are left")
+        family = _family(other._server.pid)  # type: ignore[attr-defined]
+        assert len(family) >= 3
+    _until(lambda: not _alive(family), "processes are left")
 
 
 def test_a_killed_client_leaves_nothing(sandbox: Sandbox) -> None:
     if sandbox.NAME == "docker":
         pytest.skip("the daemon does not know its clients; see the docs")
-    before = _servers()
     code = (
-        "from ludus.tools.sandbox import open_sandbox\nimport os\n"
-        f"s = open_sandbox({sandbox.NAME!r})\ns.session().run('1')\nprint('up', flush=True)\n"
-        "s.run('while True: pass', seconds=60)"
+        "from ludus.tools.sandbox import open_sandbox\n"
+        f"s = open_sandbox({sandbox.NAME!r})\nt = s.session()\nt.run('1')\n"
+        "print('up', flush=True)\ns.run('while True: pass', seconds=60)"
     )
     client = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert client.stdout is not None
     with client.stdout:
         assert client.stdout.readline() == b"up\n"
+        family = _family(client.pid) - {client.pid}
+        assert len(family) >= 3
         client.kill()
         client.wait()
-    _until(lambda: _servers() <= before, "processes are left")
+    _until(lambda: not _alive(family), "processes are left")
 
 
 def test_the_server_is_started_again(sandbox: Sandbox) -> None:
@@ -357,26 +358,37 @@ def test_sessions_cannot_see_each_other(shut: Sandbox) -> None:
         assert one.run("print('alive')").stdout == "alive\n"
 
 
-def test_background_processes_end_with_the_call(shut: Sandbox) -> None:
-    before = len(_servers())
-    code = "import os, time\nfor _ in range(5):\n    if os.fork() == 0: time.sleep(60)"
-    for _ in range(3):
-        assert shut.run(code).ok
-    _until(lambda: len(_servers()) <= before + 3, "processes are left")
+def test_background_processes_end_with_the_call(sandbox: Sandbox) -> None:
+    if sandbox.NAME == "docker":
+        pytest.skip("see test_containers_are_removed")
+    server = sandbox._server.pid  # type: ignore[attr-defined]
+    with sandbox.session() as session:
+        code = "import os, time\nfor _ in range(5):\n    if os.fork() == 0: time.sleep(60)"
+        assert session.run(code).ok
+        assert len(_family(server)) >= 7
+    family = _family(server)
+    _until(lambda: len(_alive(family)) <= 7, "processes are left")
 
 
 # ---- helpers ------------------------------------------------------------------------------------
 
 
-def _servers() -> set[int]:
-    """Processes that run what is inside a sandbox: servers, supervisors, workers. Forks keep the
-    command line of their server."""
-    found = set()
+def _family(pid: int) -> set[int]:
+    """A process and its descendants."""
+    parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if b"sandbox.inside.server" in Path(f"/proc/{name}/cmdline").read_bytes():
-                found.add(int(name))
-    return found
+            parents[int(name)] = int(
+                Path(f"/proc/{name}/stat").read_text().split(") ")[-1].split()[1]
+            )
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
+
+
+def _alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if os.path.exists(f"/proc/{pid}")}
 
 
 def _until(true: object, words: str, seconds: float = 3.0) -> None:
