@@ -20,3 +20,8 @@ _GAMES = {
 }
 for _name, (_where, _tags) in _GAMES.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags)
+register(
+    "ludus/PythonMath-v1",
+    "ludus.envs.tasks.python_math:PythonMath",
+    tags=("one-seat", "golden", "tools"),
+)
