@@ -27,3 +27,8 @@ _WORLDS = {
 }
 for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)
+register(
+    "ludus/PythonMath-v1",
+    "ludus.envs.tasks.python_math:PythonMath",
+    tags=("one-seat", "golden", "tools"),
+)

@@ -20,6 +20,7 @@ COMMANDS = {
     "play": "play an environment at the terminal, against any opponent",
     "train": "train a language model by a recipe",
     "eval": "play a policy against opponents, seat by seat, with confidence intervals",
+    "tool": "run Python in a sandbox, or search a corpus, as an agent would",
     "exploit": "how much best responses win against a policy, exactly",
 }
 
@@ -127,6 +128,8 @@ _EXTRAS = {
     "datasets": "train",
     "tensorboard": "train",
     "scipy": "train",
+    "docker": "docker",
+    "bm25s": "search",
     "pettingzoo": "marl",
     "pyspiel": "games",
 }

@@ -1,0 +1,1 @@
+"""Questions with answers, and the tools to find them."""
