@@ -40,7 +40,7 @@ class Nim(TextEnv):
         if not any(self._piles) or min(self._piles) < 0 or sum(self._piles) > 60:
             raise ValueError(f"piles need 1 to 60 stones in all, none negative, got {self._piles}")
         self._misere: bool = p["misere"]
-        self._turn = 0
+        self._who = 0
 
     def _rules(self, seat: str) -> str:
         end = "loses" if self._misere else "wins"
@@ -54,7 +54,7 @@ class Nim(TextEnv):
         return "Piles: " + ", ".join(f"{i + 1} has {n}" for i, n in enumerate(self._piles)) + "."
 
     def _acting(self) -> tuple[str, ...]:
-        return (self.ROLES[self._turn % 2],)
+        return (self.ROLES[self._who],)
 
     def _legal(self, seat: str) -> Sequence[str]:
         return [
@@ -67,8 +67,8 @@ class Nim(TextEnv):
         ((seat, move),) = moves.items()
         _, taken, _, pile = move.split()
         self._piles[int(pile) - 1] -= int(taken)
-        self._turn += 1
-        other = self.ROLES[self._turn % 2]
+        self._who = 1 - self._who
+        other = self.ROLES[self._who]
         news = {other: f"{seat}: {move}"}
         if any(self._piles):
             return Outcome(text=news)

@@ -41,8 +41,8 @@ class Pig(TextEnv):
         return (
             f"Pig. In your turn roll a die with sides 1 to {self._sides} as often as you like. A 1 "
             "ends the turn and its points are lost; any other number is added to the turn's "
-            "points. Hold to keep them and end the turn. Whoever holds with "
-            f"{self._goal} points in all wins.\nYou are {seat}."
+            "points. Hold to keep them and end the turn. With "
+            f"{self._goal} points in all you must hold, and win.\nYou are {seat}."
         )
 
     def _observe(self, seat: str) -> str:
@@ -56,7 +56,8 @@ class Pig(TextEnv):
         return (self.ROLES[self._who],)
 
     def _legal(self, seat: str) -> Sequence[str]:
-        return ("roll", "hold")
+        enough = self._scores[self._who] + self._total >= self._goal
+        return ("hold",) if enough else ("roll", "hold")
 
     def _apply(self, moves: Mapping[str, Any]) -> Outcome:
         ((seat, move),) = moves.items()
