@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 from ludus.agents.solvers.minimax import hides_something
 from ludus.envs.base import TextEnv
+from ludus.envs.formats import FORMATS
 
 EXPLORATION = 0.7  # c
 
@@ -91,15 +92,16 @@ class MCTSAgent:
             ValueError: As `prepare`.
         """
         self.prepare(env)
-        legal = env.legal_actions(seat) or []
-        if len(legal) == 1:
-            return legal[0]
         (root,) = env.fork()
-        root.show_legal = False  # nobody reads what the search is shown
+        # Nobody reads what the search is shown.
+        root.show_legal, root.skin, root.format = False, None, FORMATS["plain"]
+        legal = root.legal_actions(seat) or []
+        if len(legal) == 1:
+            return env.format.write(legal[0])
         search = _Search(root, rng.getrandbits(63))
         for _ in range(self.simulations):
             search.simulate()
-        return max(legal, key=lambda move: search.preference(seat, move))
+        return env.format.write(max(legal, key=lambda move: search.preference(seat, move)))
 
 
 class _Search:

@@ -134,6 +134,12 @@ def specs() -> list[Spec]:
     return [_SPECS[id] for id in sorted(_SPECS)]
 
 
+def suites() -> dict[str, tuple[str, ...]]:
+    """All suites: name -> ids."""
+    _load_plugins()
+    return {name: tuple(_SUITES[name]) for name in sorted(_SUITES)}
+
+
 def suite(name: str) -> tuple[str, ...]:
     """The ids of a suite.
 

@@ -88,7 +88,7 @@ def test_leduc_every_state() -> None:
             theirs.setdefault(key, set()).add(name)
     assert seen == 24 * 85
     assert len(ours) == len(theirs) == 288  # 936 with suits
-    assert all(len(group) == 1 for group in (*ours.values(), *theirs.values()))
+    assert {len(keys) for keys in ours.values()} == {len(names) for names in theirs.values()} == {1}
 
 
 def suitless(state: Any) -> str:

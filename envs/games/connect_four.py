@@ -32,7 +32,9 @@ class ConnectFour(TextEnv):
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         p = {**self.PARAMS, **task.params}
-        self._rows, self._columns, self._line = p["rows"], p["columns"], p["line"]
+        self._rows: int = p["rows"]
+        self._columns: int = p["columns"]
+        self._line: int = p["line"]
         if not (1 <= self._rows <= 9 and 1 <= self._columns <= 9 and self._line >= 2):
             raise ValueError(f"need rows and columns from 1 to 9 and line >= 2, got {p}")
         self._stacks = [""] * self._columns  # discs of a column, from below
@@ -86,7 +88,7 @@ class ConnectFour(TextEnv):
             self._length(column, row, dc, dr) + self._length(column, row, -dc, -dr)
             for dc, dr in _DIRECTIONS
         ]
-        return 1 + max(both) >= self._line
+        return any(1 + length >= self._line for length in both)
 
     def _length(self, column: int, row: int, dc: int, dr: int) -> int:
         mark, length = self._stacks[column][row], 0
