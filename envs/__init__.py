@@ -42,3 +42,8 @@ _GAMES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 for _name, (_where, _tags, _suites) in _GAMES.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags, suites=_suites)
+register(
+    "ludus/OpenSpiel-v1",
+    "ludus.envs.adapters.openspiel:OpenSpiel",
+    tags=("adapter", "needs: games"),
+)

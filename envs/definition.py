@@ -31,6 +31,8 @@ class Definition(gymnasium.Env[str, str]):
     # before the base class's.
     ROLES: tuple[str, ...] = ("player_0",)
     ZERO_SUM: bool = False
+    PERFECT_INFORMATION: bool | None = None
+    """Whether every seat knows all. None lets `_secrets` and `worlds` say."""
     FORFEIT: tuple[float, float] = (-1.0, 1.0)
     MAX_TURNS: int = 64
     """Replies, of all seats together, after which the episode is truncated."""

@@ -27,6 +27,10 @@ class UnknownEnv(ValueError):  # noqa: N818  # reads as what it is
     """No environment has this id."""
 
 
+class MissingExtra(ModuleNotFoundError):  # noqa: N818  # reads as what it is
+    """An environment's optional dependency is not installed; the message has the command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What the registry knows of an environment."""
