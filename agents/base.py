@@ -1,7 +1,7 @@
 """Who answers: anything that maps a seat's view of an environment to a reply.
 
 Opponents are data. A spec names an agent, with an argument after a colon: "random", "minimax",
-"nash", "human", or the path of a checkpoint or model folder.
+"mcts:200", "nash", "negotiator", "human", or the path of a checkpoint or model folder.
 """
 
 import difflib
@@ -59,6 +59,22 @@ def _nash(argument: str) -> Agent:
     return NashAgent(int(argument))
 
 
+def _mcts(argument: str) -> Agent:
+    from ludus.agents.mcts import MCTSAgent
+
+    if not argument:
+        return MCTSAgent()
+    if not (argument.isdecimal() and argument.isascii() and len(argument) < 9):
+        raise ValueError(f"mcts takes a number of simulations, as in mcts:200, not {argument!r}")
+    return MCTSAgent(int(argument))
+
+
+def _negotiator(argument: str) -> Agent:
+    from ludus.agents.negotiator import NegotiatorAgent
+
+    return _without_argument("negotiator", argument, NegotiatorAgent)
+
+
 def _human(argument: str) -> Agent:
     from ludus.agents.human import HumanAgent
 
@@ -74,7 +90,9 @@ def _without_argument(name: str, argument: str, build: Callable[[], Agent]) -> A
 AGENTS: dict[str, Callable[[str], Agent]] = {
     "random": _random,
     "minimax": _minimax,
+    "mcts": _mcts,
     "nash": _nash,
+    "negotiator": _negotiator,
     "human": _human,
 }
 """Name in a spec -> builder, given what follows the colon ("" if nothing does)."""

@@ -3,23 +3,50 @@
 from ludus.envs.base import TextEnv
 from ludus.envs.formats import FORMATS, ActionFormat
 from ludus.envs.outcome import Golden, InvalidMove, Outcome, Replay, Verdict
-from ludus.envs.registry import UnknownEnv, make_vec, register, spec, specs, suite
+from ludus.envs.registry import UnknownEnv, make_vec, register, spec, specs, suite, suites
 from ludus.envs.task import Task, TaskSet, derive_seed
 from ludus.envs.text import Message, Obs, TextSpace
 
 __all__ = [
     "FORMATS", "ActionFormat", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay",
     "Task", "TaskSet", "TextEnv", "TextSpace", "UnknownEnv", "Verdict", "derive_seed", "make_vec",
-    "register", "spec", "specs", "suite",
+    "register", "spec", "specs", "suite", "suites",
 ]  # fmt: skip
 
-_GAMES = {
-    "KuhnPoker": ("kuhn:KuhnPoker", ("two-seat", "zero-sum", "hidden information", "enumerable")),
-    "TicTacToe": ("tictactoe:TicTacToe", ("two-seat", "zero-sum", "board", "enumerable")),
-    "GuessNumber": ("guess_number:GuessNumber", ("one-seat", "golden")),
-}
-for _name, (_where, _tags) in _GAMES.items():
-    register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags)
+_BOARD = ("two-seat", "zero-sum", "board")
+_CARDS = ("two-seat", "zero-sum", "hidden information", "enumerable")
+_MATRIX = ("two-seat", "simultaneous", "enumerable")
+_TRAIN, _HELDOUT = ("spiral-train",), ("spiral-heldout",)
+_GAMES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "TicTacToe": ("tictactoe:TicTacToe", (*_BOARD, "enumerable"), _TRAIN),
+    "KuhnPoker": ("kuhn:KuhnPoker", _CARDS, _TRAIN),
+    "ConnectFour": ("connect_four:ConnectFour", _BOARD, _HELDOUT),
+    "LeducPoker": ("leduc:LeducPoker", _CARDS, _HELDOUT),
+    "LiarsDice": ("liars_dice:LiarsDice", _CARDS, _HELDOUT),
+    "Pig": ("pig:Pig", ("two-seat", "zero-sum", "chance"), _HELDOUT),
+    "Nim": ("nim:Nim", (*_BOARD, "enumerable"), ()),
+    "RockPaperScissors": ("matrix:RockPaperScissors", (*_MATRIX, "zero-sum"), ()),
+    "MatchingPennies": ("matrix:MatchingPennies", (*_MATRIX, "zero-sum"), ()),
+    "PrisonersDilemma": ("matrix:PrisonersDilemma", _MATRIX, ()),
+    "FirstPriceAuction": (
+        "auction:FirstPriceAuction", (*_MATRIX, "hidden information"), (),
+    ),
+    "SimpleNegotiation": (
+        "negotiation:SimpleNegotiation",
+        ("two-seat", "zero-sum", "hidden information", "free text"), _TRAIN,
+    ),
+    "NegotiationForGain": (
+        "negotiation:NegotiationForGain", ("two-seat", "hidden information", "free text"), (),
+    ),
+    "GuessNumber": ("guess_number:GuessNumber", ("one-seat", "golden"), ()),
+}  # fmt: skip
+for _name, (_where, _tags, _suites) in _GAMES.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags, suites=_suites)
+register(
+    "ludus/OpenSpiel-v1",
+    "ludus.envs.adapters.openspiel:OpenSpiel",
+    tags=("adapter", "needs: games"),
+)
 
 _WORLDS = {
     "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),

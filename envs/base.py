@@ -16,6 +16,7 @@ from ludus.envs.definition import OnInvalid, one_of
 from ludus.envs.episode import Episode
 from ludus.envs.formats import FORMATS
 from ludus.envs.outcome import InvalidMove, Outcome, Replay
+from ludus.envs.skin import make_skin, skinned
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message, Obs, TextSpace
 
@@ -43,6 +44,8 @@ class TextEnv(Episode):
         penalty: Reward of a bad reply under "penalize".
         forfeit: Rewards (of the seat that forfeits, of each other seat). SPIRAL trains with
             (-1.5, 0.5), arXiv:2506.24119.
+        skin: "obfuscated:K" renames the words of the game, for every number K otherwise; see
+            `ludus.envs.skin`.
         **params: The environment's own parameters, those named in `PARAMS`.
 
     Raises:
@@ -61,6 +64,7 @@ class TextEnv(Episode):
         max_invalid: int | None = None,
         penalty: float = -0.1,
         forfeit: Sequence[float] | None = None,
+        skin: str | None = None,
         **params: Any,
     ) -> None:
         one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
@@ -72,7 +76,8 @@ class TextEnv(Episode):
             kind, name = type(self).__name__, sorted(unknown)[0]
             raise TypeError(f"{kind} has no parameter {name!r}, it has: {sorted(self.PARAMS)}")
         self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
-        self.format = FORMATS[format]
+        self.skin = None if skin is None else make_skin(skin, self.VOCABULARY, self.ENV_ID)
+        self.format = FORMATS[format] if self.skin is None else skinned(FORMATS[format], self.skin)
         self.max_invalid = self.MAX_INVALID if max_invalid is None else max_invalid
         self.penalty = penalty
         self.forfeit = tuple(self.FORFEIT if forfeit is None else forfeit)
@@ -82,7 +87,7 @@ class TextEnv(Episode):
         self._config = {
             "split": split, "format": format, "show_legal": show_legal,
             "on_invalid": self.on_invalid, "max_invalid": self.max_invalid, "penalty": penalty,
-            "forfeit": list(self.forfeit), **params,
+            "forfeit": list(self.forfeit), "skin": skin, **params,
         }  # fmt: skip
         self.observation_space: TextSpace = TextSpace()
         self._action_space: TextSpace | None = None
@@ -240,8 +245,12 @@ class TextEnv(Episode):
             inbox.append(f"Legal actions: {', '.join(legal)}")
         self._flush(seat, inbox)
 
+    def _worded(self, text: str) -> str:
+        """The game's text in the words of the skin."""
+        return text if self.skin is None else self.skin.swap(text)
+
     def _flush(self, seat: str, inbox: list[str]) -> None:
-        self._transcripts[seat].append(Message("user", "\n".join(inbox)))
+        self._transcripts[seat].append(Message("user", self._worded("\n".join(inbox))))
         inbox.clear()
 
     def _info(self, seat: str, actor: str, rewards: Mapping[str, float], problem: str) -> Info:
@@ -254,14 +263,14 @@ class TextEnv(Episode):
             "task_key": self._task_key,
             "split": self.task.split,
             "turn": len(self._log),
-            "invalid": problem,
+            "invalid": self._worded(problem),
         }
 
     def render(self) -> str | None:
         """The position ("ansi") or all that was said ("transcript"); None without a mode."""
         if self.render_mode == "ansi":
             seat = self._waiting[0] if self._waiting else self.ROLES[0]
-            return self._render() or str(self.observe(seat))
+            return self._worded(self._render()) or str(self.observe(seat))
         if self.render_mode == "transcript":
             return "\n".join(
                 f"[{role}] {message.role}: {message.content}"
@@ -275,7 +284,7 @@ class TextEnv(Episode):
     def observe(self, seat: str) -> Obs:
         """What a seat has been shown since it last acted. Pure."""
         if news := self._inbox[seat]:
-            told = Message("user", "\n".join(news))
+            told = Message("user", self._worded("\n".join(news)))
             return Obs(told.content, (told,))
         said = self._transcripts[seat]
         if not said or said[-1].role == "assistant":

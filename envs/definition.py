@@ -27,9 +27,14 @@ class Definition(gymnasium.Env[str, str]):
     """`fork`: "state" copies, "replay" runs the episode again, "none" refuses. `blocking`: a step
     waits for something outside, so rollouts give it a thread."""
     ENV_ID: ClassVar[str] = ""
-    ROLES: ClassVar[tuple[str, ...]] = ("player_0",)
-    ZERO_SUM: ClassVar[bool] = False
-    MAX_TURNS: ClassVar[int] = 64
+    # Not class variables: an environment whose parameters choose the game sets them in __init__,
+    # before the base class's.
+    ROLES: tuple[str, ...] = ("player_0",)
+    ZERO_SUM: bool = False
+    PERFECT_INFORMATION: bool | None = None
+    """Whether every seat knows all. None lets `_secrets` and `worlds` say."""
+    FORFEIT: tuple[float, float] = (-1.0, 1.0)
+    MAX_TURNS: int = 64
     """Replies, of all seats together, after which the episode is truncated."""
     SPLITS: ClassVar[Mapping[str, int]] = {"train": 2**31, "valid": 500, "test": 500}
     SPLIT_BY: ClassVar[Literal["content", "seed", "none"]] = "seed"
@@ -37,9 +42,11 @@ class Definition(gymnasium.Env[str, str]):
     are too few worlds."""
     ON_INVALID: ClassVar[OnInvalid] = "retry"
     MAX_INVALID: ClassVar[int] = 2
-    FORFEIT: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     PARAMS: ClassVar[Mapping[str, Any]] = {}
     """Names and defaults of the environment's own parameters; JSON."""
+    VOCABULARY: tuple[str, ...] = ()
+    """Words and phrases that a skin renames, see `ludus.envs.skin`: the game's name, its moves,
+    cards and pieces. Not words that the rules are told with. "=3 by 3" keeps a phrase."""
 
     # ---- written; _setup, _rules and _apply by every author ---------------------------------
 

@@ -7,6 +7,7 @@ into texts, `read` turns replies back into moves, and `read(write(move)) == move
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 _TAG = re.compile(r"<action>(.*?)</action>", re.DOTALL)
@@ -22,6 +23,12 @@ class ActionFormat:
     read: Callable[[str], str | None]
     """The move in a reply, stripped; None when the reply has none."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        for name, known in FORMATS.items():
+            if known is self:  # by name: its functions need not be picklable
+                return _by_name, (name,)
+        return ActionFormat, (self.instruction, self.write, self.read)
+
 
 def _last(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
     def read(reply: str) -> str | None:
@@ -29,6 +36,10 @@ def _last(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
         return found[-1].strip() if found else None
 
     return read
+
+
+def _by_name(name: str) -> ActionFormat:
+    return FORMATS[name]
 
 
 FORMATS: dict[str, ActionFormat] = {

@@ -27,6 +27,10 @@ class UnknownEnv(ValueError):  # noqa: N818  # reads as what it is
     """No environment has this id."""
 
 
+class MissingExtra(ModuleNotFoundError):  # noqa: N818  # reads as what it is
+    """An environment's optional dependency is not installed; the message has the command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What the registry knows of an environment."""
@@ -132,6 +136,12 @@ def specs() -> list[Spec]:
     """All environments, other packages' included, by id."""
     _load_plugins()
     return [_SPECS[id] for id in sorted(_SPECS)]
+
+
+def suites() -> dict[str, tuple[str, ...]]:
+    """All suites: name -> ids."""
+    _load_plugins()
+    return {name: tuple(_SUITES[name]) for name in sorted(_SUITES)}
 
 
 def suite(name: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from ludus.envs import (
     spec,
     specs,
     suite,
+    suites,
 )
 from ludus.envs import registry as _registry
 from ludus.envs.views import seat_view
@@ -40,7 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay", "Task", "TaskSet",
     "TextEnv", "TextSpace", "Verdict", "make", "make_agent", "make_vec", "register", "seat_view",
-    "small_model", "spec", "specs", "suite", "to_aec", "to_parallel",
+    "small_model", "spec", "specs", "suite", "suites", "to_aec", "to_parallel",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from ludus import __version__
 
 COMMANDS = {
     "list": "the environments, with seats, splits and tags",
+    "new": "write a working environment of your own, with its test",
     "check": "whether an environment keeps the protocol's promises",
     "play": "play an environment at the terminal, against any opponent",
     "train": "train a language model by a recipe",

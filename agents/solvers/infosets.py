@@ -17,9 +17,9 @@ Key = tuple[str, ...]
 
 
 def clean_config(env: TextEnv) -> dict[str, Any]:
-    """Constructor arguments of clean twins: plain format, legal moves listed (every agent may know
-    them), the rest as the environment's."""
-    return {**env.replay().config, "format": "plain", "show_legal": True}
+    """Constructor arguments of clean twins: plain format, the game's own words, legal moves listed
+    (every agent may know them), the rest as the environment's."""
+    return {**env.replay().config, "format": "plain", "skin": None, "show_legal": True}
 
 
 def clean_twin(env: TextEnv) -> TextEnv:

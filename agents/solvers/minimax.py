@@ -84,8 +84,10 @@ class Minimax:
 
 
 def hides_something(env: TextEnv) -> bool:
-    """Whether a seat is known to lack something: the environment names secrets, or two of its
-    worlds start alike for the seat to act."""
+    """Whether a seat is known to lack something: the environment says so or names secrets, or two
+    of its worlds start alike for the seat to act."""
+    if env.PERFECT_INFORMATION is not None:
+        return not env.PERFECT_INFORMATION
     config, kind = clean_config(env), type(env)
     looks: dict[tuple[str, ...], str] = {}
     played = env.replay()

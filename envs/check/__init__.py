@@ -100,6 +100,8 @@ def _run(number: int, subject: Subject) -> Item:
         detail, figures = (result, figures) if isinstance(result, str) else result
     except Skipped as reason:
         status, detail = "skipped", str(reason)
+    except registry.MissingExtra as missing:
+        status, detail = "skipped", str(missing)
     except Broken as fault:
         status, detail = "failed", str(fault)
     except Exception as error:  # the environment's own, or another library's assertion

@@ -138,7 +138,7 @@ def _check_record(subject: Subject, replay: Replay, text: str) -> None:
 
 def _check_vectors(subject: Subject) -> None:
     env_class, kwargs = subject.env_class, dict(subject.kwargs)
-    count, rounds, seed = 2, min(24, 2 * env_class.MAX_TURNS), subject.seed
+    count, rounds, seed = 2, min(24, 2 * subject.make().MAX_TURNS), subject.seed
     expected = _sequential(subject, count, rounds)
 
     def build() -> TextEnv:

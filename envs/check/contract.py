@@ -32,7 +32,7 @@ def standard_apis(subject: Subject) -> str:
         env.reset(seed=subject.seed)
         if not isinstance(env.render(), str):
             broken(f"render() in mode {mode!r} gives {type(env.render()).__name__}, not str")
-    for role in subject.env_class.ROLES:
+    for role in subject.make().ROLES:
         if not re.fullmatch(r"[a-z]+_[0-9]+", role):
             broken(f"role {role!r} is not named <word>_<number>, as PettingZoo wants")
     env = subject.make()
@@ -49,7 +49,7 @@ def standard_apis(subject: Subject) -> str:
         from ludus.envs.pettingzoo import to_aec, to_parallel
     except ImportError:
         return "Gymnasium's check_env; PettingZoo is not installed"
-    cycles = min(50, 2 * subject.env_class.MAX_TURNS)
+    cycles = min(50, 2 * env.MAX_TURNS)
     with contextlib.redirect_stdout(io.StringIO()):
         theirs.api_test(to_aec(subject.make()), num_cycles=cycles)
         theirs.parallel_api_test(to_parallel(subject.make()), num_cycles=cycles)
@@ -76,13 +76,12 @@ def rewards_and_ends(subject: Subject) -> str:
     GEM sets terminated and truncated at once, RAGEN derives one from the other; a game that is
     declared zero-sum and is not teaches two seats to collude.
     """
-    env_class = subject.env_class
-    others = len(env_class.ROLES) - 1
-    own, each_other = env_class.FORFEIT
-    if env_class.ZERO_SUM and others and abs(own + others * each_other) > _ENOUGH:
+    env = subject.make()
+    others = len(env.ROLES) - 1
+    own, each_other = env.FORFEIT
+    if env.ZERO_SUM and others and abs(own + others * each_other) > _ENOUGH:
         broken(f"declared zero-sum, but a forfeit pays {own} and {each_other} to each other seat")
     ends = {"terminated": 0, "truncated": 0}
-    env = subject.make()
     for seed in subject.seeds():
         env.reset(seed=seed)
         rng, total = subject.rng("ends", seed), dict.fromkeys(env.ROLES, 0.0)

@@ -86,7 +86,7 @@ def _interleaved(subject: Subject, seeds: list[int]) -> list[list[list[str]]]:
     traces = []
     for env, seed in zip(envs, seeds, strict=True):
         traces.append([record(env, *env.reset(seed=seed))])
-    for _ in range(subject.env_class.MAX_TURNS):
+    for _ in range(max(env.MAX_TURNS for env in envs)):
         for env, rng, trace in zip(envs, rngs, traces, strict=True):
             if env.acting:
                 seat = rng.choice(env.acting)

@@ -132,12 +132,13 @@ def hidden_information(subject: Subject) -> str:
     checked = 0
     for env, _ in _positions(subject, "secrets"):
         for owner in env.ROLES:
-            for secret in env._secrets(owner):
+            for text in env._secrets(owner):
                 checked += 1
+                secret = env._worded(text)
                 for other in env.ROLES:
                     if other != owner:
                         _check_hidden(env, secret, owner, other)
-    if not checked or len(subject.env_class.ROLES) == 1:
+    if not checked or len(subject.make().ROLES) == 1:
         raise Skipped("no secrets between seats declared")
     return f"{checked} secrets looked for"
 

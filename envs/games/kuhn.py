@@ -41,6 +41,9 @@ class KuhnPoker(TextEnv):
     SPLIT_BY = "none"
     FORFEIT = (-2.0, 2.0)
     PARAMS: ClassVar[Mapping[str, Any]] = {"deal": None}
+    VOCABULARY = (
+        "Kuhn", "poker", "card", "chip", "pot", "J", "Q", "K", "check", "bet", "fold", "call",
+    )  # fmt: skip
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         deal = task.params.get("deal")
@@ -50,9 +53,15 @@ class KuhnPoker(TextEnv):
         self._history = ""
 
     def _rules(self, seat: str) -> str:
+        meanings = (
+            " To check adds nothing, to call adds the chip that was bet, to fold gives up the pot."
+            if self.skin  # to others the words say it
+            else ""
+        )
         return (
             "Kuhn poker. Cards J < Q < K, one each. Both put in 1 chip. You may check or bet "
-            "1 chip; a bet is answered by fold or call. The higher card wins the pot.\n"
+            "1 chip; a bet is answered by fold or call. The higher card wins the pot."
+            f"{meanings}\n"
             f"You are {seat}. Your card is {self._card(seat)}."
         )
 

@@ -23,6 +23,10 @@ class TicTacToe(TextEnv):
     ZERO_SUM = True
     MAX_TURNS = 36
     SPLIT_BY = "none"
+    VOCABULARY = (
+        "tic-tac-toe", "board", "square", "mark", "X", "O", "=3 by 3",
+        "1", "2", "3", "4", "5", "6", "7", "8", "9",
+    )  # fmt: skip
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         self._board = "." * 9

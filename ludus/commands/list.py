@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ludus.cli import parse
-from ludus.envs import specs
+from ludus.envs import specs, suites
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class ListOptions:
 def rows() -> list[dict[str, Any]]:
     """What is known of every environment; JSON types."""
     found = []
+    members = suites()
     for spec in specs():
         env = spec.load()
         doc = (env.__doc__ or "").strip().splitlines()
@@ -36,6 +37,7 @@ def rows() -> list[dict[str, Any]]:
                 "split_by": env.SPLIT_BY,
                 "params": dict(env.PARAMS),
                 "tags": list(spec.tags),
+                "suites": [name for name, ids in members.items() if spec.id in ids],
                 "about": doc[0] if doc else "",
             }
         )
@@ -56,4 +58,6 @@ def main(args: Sequence[str]) -> int:
         tags, splits = ", ".join(row["tags"]), ", ".join(row["splits"])
         table.add_row(row["id"], str(row["seats"]), splits, tags)
     Console().print(table)
+    for name, ids in suites().items():
+        Console().print(f"suite [bold]{name}[/]: {', '.join(ids)}", soft_wrap=True)
     return 0
