@@ -6,7 +6,8 @@ Same weights, sampling, environment, number of trajectories and tokens; nobody s
 sides take turns in one process, `--rounds` times after one to warm up, and the fastest step of
 each counts. Ours is what `ludus train` does: `Rollout`, `GroupMean`, `pack`, `Learner.update`. TRL
 is set up to be as fast as it can be here: no gradient checkpointing, no mixed precision, one
-optimizer step a rollout in one micro-batch, so that it skips its pass for old log-probabilities.
+optimizer step a rollout, so that it skips its pass for old log-probabilities. Both sides compute
+8-turn conversations in micro-batches of about 8 rows, which stay in the caches.
 
 - 1 turn: TRL's own generation with Transformers' `generate`.
 - 8 turns: `rollout_func` with `env_mask`, all conversations in lock-step, every turn one call of
@@ -52,6 +53,9 @@ from ludus.trainer.rollout import Rollout
 from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
 
 GROUP = 8
+REPLY = {1: 32, 8: 24}
+"""By turns of a conversation: tokens of each reply."""
+MICRO_TOKENS = 4096
 LR, BETAS, CLIP = 1e-5, (0.9, 0.95), 1.0
 
 
@@ -111,7 +115,7 @@ class Ours:
         at = [now()]
         trajectories, advantages = self.sample()
         at.append(now())
-        batches = pack(trajectories, advantages)
+        batches = pack(trajectories, advantages, micro_tokens=MICRO_TOKENS)
         at.append(now())
         self.update(batches)
         at.append(now())
@@ -214,7 +218,8 @@ def make_theirs(
         args=GRPOConfig(
             output_dir=folder,
             max_steps=rounds + 1,
-            per_device_train_batch_size=len(tasks),
+            per_device_train_batch_size=GROUP,
+            gradient_accumulation_steps=len(tasks) // GROUP,
             num_generations=GROUP,
             max_completion_length=reply,
             generation_kwargs={"eos_token_id": -1 if continuous else None},
@@ -307,21 +312,22 @@ def layouts(ours: Ours, rounds: int) -> dict[str, float]:
     """Seconds of our update, packing included, by layout of the same trajectories."""
     trajectories, advantages = ours.sample()
     turns = [turn for t in trajectories for turn in by_turn(t)]
-    turn_advantages = [(a,) for advantage in advantages for a in advantage]
+    turn_advantages: Advantages = [(a,) for advantage in advantages for a in advantage]
     # Bins of one token hold one trajectory each: nothing is shared.
-    ways: dict[str, Callable[[], list[MicroBatch]]] = {
-        "one row a turn": lambda: pack(turns, turn_advantages, bin_tokens=1),
-        "one row a trajectory": lambda: pack(trajectories, advantages, bin_tokens=1),
-        "shared prefixes once": lambda: pack(trajectories, advantages),
+    ways: dict[str, tuple[list[Trajectory], Advantages, int]] = {
+        "one row a turn": (turns, turn_advantages, 1),
+        "one row a trajectory": (trajectories, advantages, 1),
+        "shared prefixes once": (trajectories, advantages, 1024),
     }
     best = dict.fromkeys(ways, float("inf"))
     norms = set()
     for _ in range(rounds):
-        for name, way in ways.items():
+        for name, (rows, own, bin_tokens) in ways.items():
             began = now()
+            batches = pack(rows, own, bin_tokens=bin_tokens, micro_tokens=MICRO_TOKENS)
             # Learning rate 0: the weights, and so the fresh log-probabilities, stay.
             metrics = ours.learner.update(
-                way(), Coefficients(lr=0.0, entropy=0.0, kl=0.0), version=ours.engine.version
+                batches, Coefficients(lr=0.0, entropy=0.0, kl=0.0), version=ours.engine.version
             )
             best[name] = min(best[name], now() - began)
             norms.add(round(metrics["loss/grad_norm"], 4))
@@ -331,7 +337,8 @@ def layouts(ours: Ours, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare training steps with TRL's.")
-    parser.add_argument("--rounds", type=int, default=5, help="the fastest of this many counts")
+    parser.add_argument("--rounds", type=int, default=3, help="the fastest of this many counts")
+    parser.add_argument("--turns", type=int, nargs="+", default=list(REPLY), choices=list(REPLY))
     parser.add_argument("--hidden", type=int, default=128, help="width of the model")
     parser.add_argument("--layers", type=int, default=4, help="layers of the model")
     parser.add_argument("--trajectories", type=int, default=32, help=f"a step; {GROUP} a task")
@@ -362,7 +369,8 @@ def main() -> None:
         f"{'':22}{'traj/s':>8} {'step s':>8} {'rollout':>8} {'rest':>8}  "
         f"{'ours is':>8}  max |diff| of log-probs, gradient"
     )
-    for turns, reply in ((1, 32), (8, 24)):
+    for turns in args.turns:
+        reply = REPLY[turns]
         ours = Ours(copy.deepcopy(model), tokenizer, tasks, turns, reply)
         clock = TakeTurns(ours.step)
         with tempfile.TemporaryDirectory() as folder:
@@ -385,8 +393,8 @@ def main() -> None:
         _row(f"{name}, ours", N, ours_s, min(s[0] for s in ours.seconds), end="")
         print(f"  {theirs_s / ours_s:6.2f} x  {logp:.1e}, {gradient:.1e}")
         print(f"{'':22}{total // N} tokens a trajectory, {sampled // N} of them sampled")
-    best = layouts(ours, args.rounds + 1)
-    print(f"\nour update alone, 8 turns {'traj/s':>8} {'seconds':>8}")
+    best = layouts(ours, args.rounds)
+    print(f"\nour update alone, {name:8}{'traj/s':>8} {'seconds':>8}")
     for way, seconds in best.items():
         ratio = best["one row a turn"] / seconds
         print(f"{way:25} {N / seconds:8.1f} {seconds:8.3f}  {ratio:.2f} x")

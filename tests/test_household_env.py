@@ -135,9 +135,7 @@ def test_alfworld_reads_its_folder(data_folder: Path) -> None:
     assert [task.params["game"].split("/")[2] for task in only] == ["pick_1-Mug"]
 
 
-def test_alfworld_says_what_is_missing(
-    data_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_alfworld_says_what_is_missing(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALFWORLD_DATA", raising=False)
     with pytest.raises(ValueError, match="set ALFWORLD_DATA"):
         ludus.make("ludus/ALFWorld-v1")

@@ -213,9 +213,7 @@ def _moves(game: Game) -> Iterator[_Move]:
     for number, op in enumerate(game.problem.operators):
         yield _Move(op.yes, op.no, op.add, everything & ~op.keep, number)
         for effect in op.conditional:
-            yield _Move(
-                op.yes | effect.yes, op.no | effect.no, effect.add, effect.delete, number
-            )
+            yield _Move(op.yes | effect.yes, op.no | effect.no, effect.add, effect.delete, number)
     denied = game.problem.goal[1]
     for operator in game.problem.operators:
         denied |= operator.no

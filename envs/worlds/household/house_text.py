@@ -167,8 +167,7 @@ WORDS: dict[str, list[dict[str, Any]]] = {
 """Production -> its rules. `task` and `room` are a house's own."""
 
 _PUT = (
-    "(exists (?t - thing ?f - furniture)"
-    " (and (of ?t {thing}) {state}(in ?t ?f) (is ?f {place})))"
+    "(exists (?t - thing ?f - furniture) (and (of ?t {thing}) {state}(in ?t ?f) (is ?f {place})))"
 )
 
 GOALS = {

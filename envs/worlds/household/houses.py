@@ -56,8 +56,11 @@ class House:
     def to_game(self) -> dict[str, Any]:
         """The JSON object of a `game.tw-pddl`."""
         wording = phrases(self.kind)[self.phrase].format(thing=self.target, place=self.goal)
-        words = {**WORDS, "task": [{"rhs": f"Your task is to: {wording}."}],
-                 "room": [{"rhs": self.room}]}
+        words = {
+            **WORDS,
+            "task": [{"rhs": f"Your task is to: {wording}."}],
+            "room": [{"rhs": self.room}],
+        }
         return {
             "pddl_domain": DOMAIN,
             "grammar": f'grammar :: """\n{json.dumps(words, indent=1)}\n""";\n\n{_actions()}',
@@ -190,9 +193,7 @@ def _place(
     return bool(options)
 
 
-def _numbered(
-    rng: random.Random, placed: list[tuple[Thing, str]]
-) -> tuple[tuple[str, str], ...]:
+def _numbered(rng: random.Random, placed: list[tuple[Thing, str]]) -> tuple[tuple[str, str], ...]:
     """Names for things, in an order that tells nothing of where they are."""
     rng.shuffle(placed)
     seen: dict[str, int] = {}

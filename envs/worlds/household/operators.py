@@ -111,8 +111,9 @@ def compile_problem(task: Task, flat: FlatTask, grounding: Grounding) -> Problem
         for effect in op.conditional:
             used |= effect.yes | effect.no
     layers = _layers(_needed(list(dict.fromkeys(rules)), used))
-    start = sum(1 << numbers[f.predicate, f.args] for f in task.init
-                if (f.predicate, f.args) in numbers)
+    start = sum(
+        1 << numbers[f.predicate, f.args] for f in task.init if (f.predicate, f.args) in numbers
+    )
     return Problem(
         fluents=grounding.fluents,
         numbers=numbers,

@@ -302,8 +302,9 @@ def _effects(
             pass
         case _:
             literal = _literal(tree, task)
-            opposite = Effect(params, condition, Literal(
-                literal.predicate, literal.args, not literal.negated))
+            opposite = Effect(
+                params, condition, Literal(literal.predicate, literal.args, not literal.negated)
+            )
             if opposite in found:
                 if literal.negated:
                     return

@@ -47,9 +47,7 @@ class Phrase:
         parts: list[str] = []
         mask = [0]
         try:
-            self._speaker.speak(
-                self._symbols, self._variables, self._mapping, shown, parts, mask
-            )
+            self._speaker.speak(self._symbols, self._variables, self._mapping, shown, parts, mask)
         except RecursionError:
             raise GameError("a production of the grammar contains itself") from None
         sentence = "".join(parts)

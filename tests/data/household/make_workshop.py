@@ -94,7 +94,10 @@ WORDS = {
             "condition": "at(a:agent, p:place) & on(t:thing, p:place)",
             "rhs": "You are at {p.name | at(a:agent, p:place)}{#x#}. Here: [{#a(t)# | at(a:agent, p:place) & on(t:thing, p:place)}].",
         },
-        {"condition": "at(a:agent, q:place)", "rhs": "You are somewhere. [{q | at(a:agent, q:place)}]"},
+        {
+            "condition": "at(a:agent, q:place)",
+            "rhs": "You are somewhere. [{q | at(a:agent, q:place)}]",
+        },
         {"rhs": "Nowhere."},
     ],
     "x": [{"rhs": ""}],
@@ -106,12 +109,15 @@ WORDS = {
     ],
     "moved": [{"rhs": "You reach {q.name}. #scene#\n"}],
     "boxed": [
-        {"condition": "open(b:box)", "rhs": "In {b.name}: [{i.name | in(i:item, b:box)}] \tand a lid."},
+        {
+            "condition": "open(b:box)",
+            "rhs": "In {b.name}: [{i.name | in(i:item, b:box)}] \tand a lid.",
+        },
         {"rhs": "{b.name} is shut. // so it is; never said"},
     ],
     "held": [
         {"condition": "!free(a:agent)", "rhs": "Held: {t.name | holding(a:agent, t:thing)}."},
-        {"condition": "free(a:agent)", "rhs": "\"Empty\" hands"},
+        {"condition": "free(a:agent)", "rhs": '"Empty" hands'},
         {"rhs": "Held at last: [{t | holding(a:agent, t:thing)}]"},
     ],
     "seen": [
@@ -153,7 +159,7 @@ def build() -> dict[str, object]:
     parts = [f'grammar :: """\n{json.dumps(words, indent=1)}\n""";']
     for name, (template, feedback) in commands.items():
         parts.append(
-            f"action {name.title()} {{\n  template :: \"{template}\";  # how it is called\n"
+            f'action {name.title()} {{\n  template :: "{template}";  # how it is called\n'
             f'  feedback :: "{feedback}";\n}}'
         )
     problem = """
