@@ -20,6 +20,8 @@ class Hostile:
     """Of the subprocess backend, where that differs."""
     escapes: bool = False
     """The subprocess backend does not stop it: there it says BROKE OUT."""
+    heavy: bool = False
+    """On a busy machine its time may be over before anything else is."""
     says: str = ""
     """What the agent is told, somewhere in its output."""
 
@@ -57,20 +59,26 @@ HOSTILE = [
         subprocess=("processes", "memory", "timeout"),
     ),
     Hostile(
-        name="thread bomb",
+        name="thread bomb", heavy=True,
         code="import threading, time\n"
         "while True: threading.Thread(target=time.sleep, args=(60,)).start()",
         status=("error", "timeout"),
         subprocess=("error", "timeout", "memory"),
     ),
-    Hostile(name="memory bomb", code="x = b'x' * 10**10", status=("error",), says="MemoryError"),
     Hostile(
-        name="memory bomb in steps",
+        name="memory bomb",
+        heavy=True,
+        code="x = b'x' * 10**10",
+        status=("error",),
+        says="MemoryError",
+    ),
+    Hostile(
+        name="memory bomb in steps", heavy=True,
         code="x = []\nwhile True: x.append(b'x' * 10**6)",
         status=("error", "memory"),
     ),
     Hostile(
-        name="memory bomb of many",
+        name="memory bomb of many", heavy=True,
         code="import os, time\n"
         "for _ in range(8): os.fork()\n"
         "x = bytearray(b'x') * (100 * 2**20)\n"
@@ -84,14 +92,14 @@ HOSTILE = [
         status=("error", "killed", "memory", "timeout"),
     ),
     Hostile(
-        name="endless output", code="while True: print('x' * 1000)", status=("output",)
+        name="endless output", heavy=True, code="while True: print('x' * 1000)", status=("output",)
     ),
     Hostile(
-        name="endless errors",
+        name="endless errors", heavy=True,
         code="import os\nwhile True: os.write(2, b'x' * 1000)",
         status=("output",),
     ),
-    Hostile(name="100 MB result", code="print('x' * 10**8)", status=("output",)),
+    Hostile(name="100 MB result", heavy=True, code="print('x' * 10**8)", status=("output",)),
     Hostile(
         name="zombies",
         code="import os\nfor _ in range(8):\n    if os.fork() == 0: os._exit(0)\nprint('here')",
@@ -107,13 +115,13 @@ HOSTILE = [
         says="here",
     ),
     Hostile(
-        name="descriptors",
+        name="descriptors", heavy=True,
         code="import os\nfds = []\nwhile True: fds.append(os.open('/dev/null', 0))",
         status=("error",),
         says="Too many open files",
     ),
     Hostile(
-        name="inodes",
+        name="inodes", heavy=True,
         code="import os\n"
         "os.mkdir('many')\n"
         "for i in range(300): open(f'many/{{i}}', 'w').close()\n"
@@ -124,7 +132,7 @@ HOSTILE = [
         says="No space left",
     ),
     Hostile(
-        name="a large file",
+        name="a large file", heavy=True,
         code="with open('large', 'wb') as f:\n"
         "    for _ in range(100): f.write(b'x' * 2**20)\nprint('BROKE OUT')",
         status=("error", "killed"),

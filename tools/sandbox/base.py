@@ -12,6 +12,7 @@ itself does not work here.
 
 import os
 import threading
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -131,6 +132,7 @@ class Session:
         with self._lock:
             if not self.alive:
                 return Execution("closed", "", "the session has ended", 0.0)
+            start = time.monotonic()
             try:
                 self._channel.send({"code": code, "seconds": allowed})
                 answer = self._channel.receive(allowed + _GRACE_S)
@@ -138,7 +140,10 @@ class Session:
                 answer = None
             if answer is None:
                 self.close()
-                return Execution("killed", "", "the interpreter was killed", allowed)
+                took = time.monotonic() - start
+                if took >= allowed:
+                    return Execution("timeout", "", "", took)
+                return Execution("killed", "", "the interpreter was killed", took)
             if "failed" in answer:
                 self.close()
                 raise SandboxError(f"no session could be started: {answer['failed']}")

@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +73,6 @@ class LocalSandbox(Sandbox):
         super().__init__(**options)
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._folder = ""
         self._reopen()
         self._refill()
 
@@ -90,7 +87,6 @@ class LocalSandbox(Sandbox):
     def _reopen(self) -> None:
         """Start a server."""
         self._stop()
-        self._folder = tempfile.mkdtemp(prefix="ludus-sandbox-")
         try:
             python = os.path.realpath(sys.executable)
             self._start_server(self._command([python, *self._arguments()]))
@@ -151,10 +147,6 @@ class LocalSandbox(Sandbox):
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-        if self._folder:
-            with suppress(OSError):
-                shutil.rmtree(self._folder)
-            self._folder = ""
 
     def close(self) -> None:
         """End every session and the server."""

@@ -6,6 +6,9 @@ and writing the user's files, from the network, or from signalling the user's pr
 """
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +21,11 @@ class SubprocessSandbox(LocalSandbox):
     NAME = "subprocess"
     SHUTS_IN = False
 
+    _folder = ""
+
     def _arguments(self) -> list[str]:
+        self._folder = tempfile.mkdtemp(prefix="ludus-sandbox-")
+        self._remove = weakref.finalize(self, _remove, self._folder, os.getpid())
         link = Path(self._folder) / "inside" / WHERE
         link.parent.mkdir(parents=True)
         link.symlink_to(INSIDE)
@@ -30,3 +37,13 @@ class SubprocessSandbox(LocalSandbox):
 
     def _home(self) -> str:
         return os.path.join(self._folder, "home")
+
+    def _stop(self) -> None:
+        super()._stop()
+        if self._folder:
+            self._remove()
+
+
+def _remove(folder: str, owner: int) -> None:
+    if owner == os.getpid():  # a fork leaves it to the process that made it
+        shutil.rmtree(folder, ignore_errors=True)
