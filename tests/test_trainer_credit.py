@@ -123,6 +123,7 @@ def test_groups_are_filtered_by_raw_returns() -> None:
     credited = credit(episodes)
     assert {t.task_key for t in credited.trajectories} == {"mixed"}
     assert credited.metrics["credit/groups_dropped"] == 0.5
+    assert credited.metrics["credit/dropped/all equal"] == 0.5
     assert credit.groups(episodes) == 2
     assert credit.groups(episodes, filtered=True) == 1
 

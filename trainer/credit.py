@@ -15,7 +15,7 @@ Every station is a plain function or small object, by name from a dictionary or 
 what it remembers is checkpointed.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,11 +91,7 @@ class Credit:
         for shape in self.shaping:
             shaped = shape(shaped)
         dropped = self._filtered(raw)
-        kept = [
-            e if len(chosen := [t for t in e.trajectories if _sibling(t) not in dropped])
-            == len(e.trajectories) else replace(e, trajectories=tuple(chosen))
-            for e in shaped
-        ]  # fmt: skip
+        kept = [_without(episode, dropped) for episode in shaped] if dropped else shaped
         advantages = self.estimator(kept)
         for modulate in self.modulation:
             advantages = modulate(kept, advantages)
@@ -105,6 +101,9 @@ class Credit:
         if self.filters:
             groups = len({_sibling(t) for e in raw for t in e.trajectories})
             metrics["credit/groups_dropped"] = len(dropped) / max(groups, 1)
+            for reason in set(dropped.values()):
+                count = sum(why == reason for why in dropped.values())
+                metrics[f"credit/dropped/{reason}"] = count / max(groups, 1)
         trained = [i for i, turns in enumerate(keep) if any(turns)]
         metrics["credit/trajectories_dropped"] = 1 - len(trained) / max(
             sum(len(e.trajectories) for e in raw), 1
@@ -188,3 +187,10 @@ class Credit:
 
 
 _sibling = GROUPS["task+role"]
+
+
+def _without(episode: Episode, dropped: Container[Hashable]) -> Episode:
+    """An episode without the trajectories of groups that were left out."""
+    left = tuple(t for t in episode.trajectories if _sibling(t) not in dropped)
+    changed = len(left) < len(episode.trajectories)
+    return replace(episode, trajectories=left) if changed else episode
