@@ -20,7 +20,7 @@ class EvalOptions:
     env: str = ""
     """Environment; by default the one the run was trained in."""
     opponent: tuple[str, ...] = ("random",)
-    """One or more agents: random, minimax, nash."""
+    """One or more agents: random, minimax, mcts:200, nash, negotiator."""
     episodes: int = 200
     """Per opponent and seat."""
     seed: int = 0
