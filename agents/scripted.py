@@ -65,7 +65,7 @@ class MinimaxAgent:
             try:
                 self._solved[game] = Minimax(env)
             except ValueError as error:
-                raise ValueError(f"{error}; try the opponents mcts, nash or random") from None
+                raise ValueError(f"{error}; try the opponents nash or random") from None
         return self._solved[game]
 
 
