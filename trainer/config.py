@@ -206,7 +206,7 @@ RECIPES: dict[str, TrainConfig] = {
     # fixed point of that is the equilibrium. No momentum, which circles around it.
     "kuhn-selfplay": TrainConfig(
         out="runs/kuhn-selfplay",
-        steps=600,
+        steps=800,
         episodes=1024,
         loss="reinforce",
         aggregation="seq-mean-token-sum",

@@ -76,6 +76,11 @@ def _name(env: TextEnv, infoset: Infoset) -> str:
     return " ".join((infoset.seat, *env._secrets(infoset.seat), " ".join(moves) or "-"))
 
 
+def held_out(env: TextEnv) -> str:
+    """The split to judge a policy on: "test", or the last that the environment names."""
+    return "test" if "test" in env.SPLITS else list(env.SPLITS)[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class SeatResult:
     """A policy in one seat against one opponent."""
@@ -110,7 +115,7 @@ def against(
     *,
     episodes: int,
     seed: int,
-    split: str = "test",
+    split: str = "",
     env_kwargs: Mapping[str, Any] | None = None,
 ) -> list[SeatResult]:
     """Play every seat against an opponent that plays all others.
@@ -121,7 +126,7 @@ def against(
         opponent: Spec of an agent. Ignored where there is one seat only.
         episodes: Per seat.
         seed: Same seed, same episodes.
-        split: Where the tasks come from.
+        split: Where the tasks come from; by default `held_out`.
         env_kwargs: Constructor arguments of the environment.
 
     Returns:
@@ -130,7 +135,8 @@ def against(
     Raises:
         ValueError: If the environment or the opponent is unknown, or do not fit.
     """
-    kwargs = {"split": split, **(env_kwargs or {})}
+    kwargs = dict(env_kwargs or {})
+    kwargs["split"] = split or held_out(registry.make(env_id, **kwargs))
     env = registry.make(env_id, **kwargs)
     other = make_agent(opponent) if len(env.ROLES) > 1 else None
     if isinstance(other, Prepares):

@@ -58,7 +58,8 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
         opponents=trainer.opponents[0],
         keep_replays=GAMES,
     )
-    tasks = trainer.env.tasks("test").shuffle(config.seed, GAMES)
+    held_out = trainer.env.tasks(evaluate.held_out(trainer.env), **trainer.env.params)
+    tasks = held_out.shuffle(config.seed, GAMES)
     games = player.play(list(tasks), seed=derive_seed(config.seed, "shown"))
     _write_json(out / "games.json", record_games(games, trainer.make_env))
     trainer.say(f"report: {write_report(out)}")

@@ -25,8 +25,8 @@ class EvalOptions:
     """Per opponent and seat."""
     seed: int = 0
     """Same seed, same episodes."""
-    split: str = "test"
-    """Where tasks come from."""
+    split: str = ""
+    """Where tasks come from; by default the environment's test split, or its last."""
     temperature: float = 1.0
     """Of sampling; 0 takes the most likely token."""
     out: str = ""
