@@ -127,7 +127,11 @@ def test_the_human_agent_answers_in_the_format(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_ctrl_c_at_a_terminal() -> None:
-    code = f"from ludus.commands.play import play; print(play({TIC_TAC_TOE!r}, seed=0))"
+    # A parent that ignores Ctrl-C, as a shell's background does, would hand that down.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from ludus.commands.play import play; print(play({TIC_TAC_TOE!r}, seed=0))"
+    )
     master, slave = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdin=slave, stdout=slave, stderr=slave, close_fds=True
