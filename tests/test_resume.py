@@ -93,7 +93,7 @@ def result(run: Path) -> dict[str, Any]:
 def state(run: Path) -> dict[str, Any]:
     """Of the trainer at the end, apart from tensors, which decide the weights."""
     found = checkpoint.find(run).load_trainer()
-    return {name: found[name] for name in ("estimator", "version", "episodes_done")}
+    return {name: found[name] for name in ("credit", "version", "episodes_done")}
 
 
 def assert_same(run: Path, other: Path) -> None:
