@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ class SocketChannel(Channel):
 
     def __init__(self, own: socket.socket) -> None:
         self._socket = own
+        # A session that nobody holds any more, a kernel of a dropped episode say, ends as well.
+        self._end = weakref.finalize(self, own.close)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message."""
@@ -63,7 +66,7 @@ class SocketChannel(Channel):
 
     def close(self) -> None:
         """Close the line, which ends the session."""
-        self._socket.close()
+        self._end()
 
 
 class LocalSandbox(Sandbox):
