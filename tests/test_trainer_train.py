@@ -16,7 +16,7 @@ from ludus.trainer.metrics import MetricsLog, read_metrics
 from ludus.trainer.models import build_model
 from ludus.trainer.train import Trainer
 from ludus.trainer.trajectory import Episode
-from ludus.trainer.warmstart import as_tokens, random_conversations
+from ludus.trainer.warmstart import imitations
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trainer_parts import chat
@@ -148,21 +148,30 @@ def test_models_by_name(tmp_path: Path) -> None:
 
 
 def test_the_warm_start_sees_what_a_rollout_would() -> None:
-    conversations = random_conversations("ludus/KuhnPoker-v1", 20, seed=0)
-    assert conversations == random_conversations("ludus/KuhnPoker-v1", 20, seed=0)
+    conversations = imitations("ludus/KuhnPoker-v1", 20, seed=0)
+    assert conversations == imitations("ludus/KuhnPoker-v1", 20, seed=0)
     assert {len(c) for c in conversations} == {2, 4}
     for conversation in conversations:
-        ids, mask = as_tokens(chat(), conversation)
+        ids, mask = chat().conversation(conversation)
         assert len(ids) == len(mask)
         spoken = [i for i, m in zip(ids, mask, strict=True) if m]
         replies = [said.content for said in conversation if said.role == "assistant"]
         assert spoken == [i for text in replies for i in chat().reply(text)]
         assert mask[-1] == 1
     # Any text is legal: half of the replies are right, the others were right somewhere else.
-    guesses = random_conversations("ludus/GuessNumber-v1", 20, seed=0)
+    guesses = imitations("ludus/GuessNumber-v1", 20, seed=0)
     replies = [said.content for c in guesses for said in c if said.role == "assistant"]
     assert all(1 <= int(reply) <= 8 for reply in replies)
     assert 20 < len(replies) < 60
+
+
+def test_the_warm_start_imitates_any_agent() -> None:
+    house = {"receptacles": 8, "objects": 6}
+    expert = imitations("ludus/Household-v1", 10, agent="expert", seed=0, **house)
+    noisy = imitations("ludus/Household-v1", 10, agent="expert:0.3", seed=0, **house)
+    assert sum(map(len, expert)) < sum(map(len, noisy))
+    with pytest.raises(ValueError, match="KuhnPoker-v1 knows no right replies"):
+        imitations("ludus/KuhnPoker-v1", 1, agent="expert", seed=0)
 
 
 def test_small_trees_only() -> None:

@@ -112,8 +112,11 @@ class TrainConfig:
     magnet_every: int = 0
     """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
 
+    warmstart_agent: str = "random"
+    """Whose play is imitated first: "random" is random legal play, "expert" (or "expert:0.2", with
+    a share of random replies) what the environment knows to be right, or any other agent."""
     warmstart_episodes: int = 256
-    """Episodes of random legal play to imitate first; 0 starts from the model as it is."""
+    """Episodes of it; 0 starts from the model as it is."""
     warmstart_steps: int = 100
     """Optimizer steps of that imitation."""
     warmstart_lr: float = 3e-3

@@ -23,6 +23,7 @@ from ludus.agents.solvers.game_tree import GameTree, build_tree
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
+from ludus.envs.text import Message
 from ludus.trainer import checkpoint, evaluate, methods
 from ludus.trainer.batch import pack
 from ludus.trainer.config import TrainConfig
@@ -33,7 +34,7 @@ from ludus.trainer.models import build_model
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.schedule import scheduled
 from ludus.trainer.trajectory import Episode, usable
-from ludus.trainer.warmstart import random_conversations, warm_start
+from ludus.trainer.warmstart import imitations, warm_start
 
 
 class Trainer:
@@ -127,29 +128,29 @@ class Trainer:
 
     def _texts(self) -> list[str]:
         """What a tokenizer made from nothing learns its merges from."""
-        return [
-            said.content
-            for conversation in random_conversations(
-                self.config.env, 64, seed=self.config.seed, **self.env_kwargs
-            )
-            for said in conversation
-        ]
+        return [said.content for conversation in self._imitations(64) for said in conversation]
+
+    def _imitations(self, episodes: int) -> list[tuple[Message, ...]]:
+        return imitations(
+            self.config.env,
+            episodes,
+            agent=self.config.warmstart_agent,
+            seed=self.config.seed,
+            **self.env_kwargs,
+        )
 
     def _begin(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         record = {"config": self.config.to_json(), **provenance()}
         (self.out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
         if self.config.warmstart_episodes and self.config.warmstart_steps:
-            conversations = random_conversations(
-                self.config.env,
-                self.config.warmstart_episodes,
-                seed=self.config.seed,
-                **self.env_kwargs,
-            )
+            conversations = self._imitations(self.config.warmstart_episodes)
+            agent = self.config.warmstart_agent
+            who = "random legal play" if agent == "random" else agent
             started = time.monotonic()
             self.say(
                 f"warm start: {self.config.warmstart_steps} steps of TRL's SFTTrainer on "
-                f"{len(conversations)} conversations of random legal play"
+                f"{len(conversations)} conversations of {who}"
             )
             loss = warm_start(
                 self.model,
