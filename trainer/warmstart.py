@@ -1,4 +1,4 @@
-"""The warm start: imitate an agent's play, so that reinforcement begins with replies that are moves.
+"""The warm start: imitate play, so that reinforcement begins with replies that are moves.
 
 The training itself is TRL's `SFTTrainer`; what is ours is that it sees the very tokens that a
 rollout would: conversations rendered by `Chat`, loss on the replies only.
