@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -385,23 +385,6 @@ def build(tmp_path: Path) -> Build:
         return Trainer(dataclasses.replace(config, **changes), resume=resume)
 
     return make_one
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_makes_a_step(build: Build, recipe: str) -> None:
-    config = RECIPES[recipe]
-    changes: dict[str, Any] = {"episodes": 2 * config.group_size, "steps": 3}
-    if recipe != "kuhn-selfplay":
-        changes["env"] = "ludus/GuessNumber-v1"
-    own = build(config, **changes)
-    metrics: Mapping[str, float] = own.train_step()
-    assert metrics["rollout/errors"] == 0
-    assert "credit/groups" in metrics
-
-
-def test_a_recipe_names_environments_that_have_what_it_needs(build: Build) -> None:
-    with pytest.raises(ValueError, match=r"KuhnPoker-v1 has no golden answers.*GuessNumber-v1"):
-        build(RECIPES["igpo"], env="ludus/KuhnPoker-v1")
 
 
 def test_a_composed_run_resumes_to_the_same_bytes(build: Build, tmp_path: Path) -> None:

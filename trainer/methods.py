@@ -5,18 +5,21 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ludus.envs import registry
-from ludus.envs.base import TextEnv
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
-from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
+from ludus.trainer.loss import AGGREGATIONS, LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
 from ludus.trainer.schedule import scheduled
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
+
+__all__ = [
+    "AGGREGATIONS", "check", "coefficients", "make_corrections", "make_credit", "make_learner",
+    "make_loss", "make_regularizers", "requirements", "weigher",
+]  # fmt: skip
 
 
 def make_credit(config: "TrainConfig") -> Credit:
@@ -94,18 +97,12 @@ def check(config: "TrainConfig") -> None:
     make_regularizers(config)
 
 
-def check_env(credit: Credit, env: TextEnv) -> None:
-    """Whether an environment has what a method needs.
-
-    Raises:
-        ValueError: If not; names environments that do.
-    """
-    if "golden_logp" in credit.estimator.needs:
-        env.reset(seed=0)
-        golden = env.golden(env.acting[0])
-        if golden is None or golden.answer is None:
-            have = ", ".join(spec.id for spec in registry.specs() if "golden" in spec.tags)
-            raise ValueError(f"{env.ENV_ID} has no golden answers, which igpo needs: {have} have")
+def requirements(config: "TrainConfig") -> dict[str, str]:
+    """What an environment must have, names of `NEEDS`, and what in the config asks for it."""
+    found = dict.fromkeys(config.needs, "the recipe")
+    if "golden_logp" in make_credit(config).estimator.needs:
+        found["golden"] = config.advantage.partition(":")[0]
+    return found
 
 
 def weigher(config: "TrainConfig", trajectories: int) -> "partial[Tensor]":

@@ -25,6 +25,7 @@ from ludus.trainer.credit import Credited
 from ludus.trainer.finish import finish
 from ludus.trainer.metrics import MetricsLog, rollout_metrics
 from ludus.trainer.models import build_model
+from ludus.trainer.needs import check_needs
 from ludus.trainer.run_folder import begin_run, find_run
 from ludus.trainer.sampler import Sampler
 from ludus.trainer.trajectory import usable
@@ -37,6 +38,7 @@ class Trainer:
     Args:
         config: What to do.
         resume: Go on from the newest checkpoint in `config.out`, if there is one.
+        dry: Build only: `config.out` is neither read nor written.
         say: Shows a line to the user.
         on_step: Called after every step with its number and metrics.
 
@@ -50,6 +52,7 @@ class Trainer:
         config: TrainConfig,
         *,
         resume: bool = False,
+        dry: bool = False,
         say: Callable[[str], None] = lambda line: None,
         on_step: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
     ) -> None:
@@ -60,8 +63,8 @@ class Trainer:
         self.episodes_done = 0
         self.arena = Arena.of(config)
         self.credit = methods.make_credit(config)
-        methods.check_env(self.credit, self.arena.env)
-        found = find_run(config, resume=resume)
+        check_needs(self.arena.env, methods.requirements(config))
+        found = None if dry else find_run(config, resume=resume)
         if config.threads:
             torch.set_num_threads(config.threads)
         self.model, self.tokenizer = build_model(
@@ -71,8 +74,9 @@ class Trainer:
             device=config.device,
         )
         self.chat = Chat(self.tokenizer)
-        if found is None:
+        if not (found or dry):
             begin_run(config)
+        if not found:
             self._warm_start()
         self.engine = make_engine(self.model)
         sampling = SamplingParams(
