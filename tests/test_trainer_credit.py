@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -376,20 +376,15 @@ Build = Callable[..., Trainer]
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Iterator[Build]:
-    built: list[Trainer] = []
-
+def build(tmp_path: Path) -> Build:
     def make_one(config: TrainConfig, *, resume: bool = False, **changes: Any) -> Trainer:
         changes = {
             "out": str(tmp_path / "run"), "model": SMALL, "warmstart_steps": 0, "eval_episodes": 2,
             "warmstart_episodes": 0, **changes,
         }  # fmt: skip
-        built.append(Trainer(dataclasses.replace(config, **changes), resume=resume))
-        return built[-1]
+        return Trainer(dataclasses.replace(config, **changes), resume=resume)
 
-    yield make_one
-    for own in built:
-        own.log.close()
+    return make_one
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -15,8 +15,9 @@ from ludus.agents.solvers.game_tree import GameTree, Infoset
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
 from ludus.envs.task import derive_seed
+from ludus.trainer.arena import Arena
 from ludus.trainer.rollout import Rollout
-from ludus.trainer.trajectory import Stop, usable
+from ludus.trainer.trajectory import Episode, Stop, usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,32 +153,54 @@ def against(
             opponents=others,
         )
         played = rollout.play([None] * episodes, seed=derive_seed(seed, env_id, opponent, seat))
-        good = usable(played)
-        returns = [episode.returns[seat] for episode in good]
-        best_other = [
-            max((r for role, r in e.returns.items() if role != seat), default=0.0) for e in good
-        ]
-        wins = sum(r > other for r, other in zip(returns, best_other, strict=True))
-        draws = sum(r == other for r, other in zip(returns, best_other, strict=True))
-        turns = [turn for e in good for t in e.trajectories for turn in t.turns]
-        low, high = wilson(wins, len(good))
-        results.append(
-            SeatResult(
-                opponent=opponent if others else "",
-                seat=seat,
-                episodes=len(good),
-                mean_return=_mean(returns),
-                mean_ci=mean_ci(returns),
-                win_rate=wins / max(len(good), 1),
-                win_low=low,
-                win_high=high,
-                draw_rate=draws / max(len(good), 1),
-                invalid_rate=_mean([float(bool(turn.invalid)) for turn in turns]),
-                turns_mean=_mean([float(len(t.turns)) for e in good for t in e.trajectories]),
-                errors=sum(e.stop is Stop.ERROR for e in played),
-            )
-        )
+        results.append(_seat_result(played, seat, opponent if others else ""))
     return results
+
+
+def _seat_result(played: Sequence[Episode], seat: str, opponent: str) -> SeatResult:
+    good = usable(played)
+    returns = [episode.returns[seat] for episode in good]
+    best_other = [
+        max((r for role, r in e.returns.items() if role != seat), default=0.0) for e in good
+    ]
+    wins = sum(r > other for r, other in zip(returns, best_other, strict=True))
+    draws = sum(r == other for r, other in zip(returns, best_other, strict=True))
+    turns = [turn for e in good for t in e.trajectories for turn in t.turns]
+    low, high = wilson(wins, len(good))
+    return SeatResult(
+        opponent=opponent,
+        seat=seat,
+        episodes=len(good),
+        mean_return=_mean(returns),
+        mean_ci=mean_ci(returns),
+        win_rate=wins / max(len(good), 1),
+        win_low=low,
+        win_high=high,
+        draw_rate=draws / max(len(good), 1),
+        invalid_rate=_mean([float(bool(turn.invalid)) for turn in turns]),
+        turns_mean=_mean([float(len(t.turns)) for e in good for t in e.trajectories]),
+        errors=sum(e.stop is Stop.ERROR for e in played),
+    )
+
+
+def evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> dict[str, float]:
+    """What a run logs: exploitability where the game is small enough to solve, else results
+    against random play."""
+    if arena.tree is not None:
+        result, _ = exploitability(agent, arena.tree)
+        return {
+            "eval/exploitability": result.exploitability,
+            "eval/value": result.value,
+            "eval/min_legal_mass": result.min_legal_mass,
+        }
+    results = against(
+        agent, arena.env_id, "random", episodes=episodes, seed=seed, env_kwargs=arena.kwargs
+    )
+    return {
+        f"eval/{name}/{result.seat}": value
+        for result in results
+        for name, value in (("win_rate", result.win_rate), ("return", result.mean_return))
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

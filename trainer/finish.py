@@ -35,8 +35,9 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
         "exploitability": None,
         "policy": None,
     }
-    if trainer.tree is not None:
-        now, table = evaluate.exploitability(trainer.agent, trainer.tree)
+    arena = trainer.arena
+    if arena.tree is not None:
+        now, table = evaluate.exploitability(trainer.agent, arena.tree)
         seen = [m["eval/exploitability"] for m in read_metrics(out) if "eval/exploitability" in m]
         result["exploitability"] = {
             "before": seen[0],
@@ -53,15 +54,14 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
     player = Rollout(
         trainer.engine,
         trainer.chat,
-        lambda: trainer.make_env(render_mode="ansi"),
-        trainer.sampling,
-        opponents=trainer.opponents[0],
+        lambda: arena.make_env(render_mode="ansi"),
+        trainer.agent.sampling,
+        opponents=arena.seatings[0],
         keep_replays=GAMES,
     )
-    held_out = trainer.env.tasks(evaluate.held_out(trainer.env), **trainer.env.params)
-    tasks = held_out.shuffle(config.seed, GAMES)
+    tasks = arena.tasks(evaluate.held_out(arena.env)).shuffle(config.seed, GAMES)
     games = player.play(list(tasks), seed=derive_seed(config.seed, "shown"))
-    _write_json(out / "games.json", record_games(games, trainer.make_env))
+    _write_json(out / "games.json", record_games(games, arena.make_env))
     trainer.say(f"report: {write_report(out)}")
     return result
 
@@ -69,7 +69,7 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
 def _against_all(trainer: "Trainer") -> list[dict[str, Any]]:
     """Results against every opponent that can play the environment."""
     config, rows = trainer.config, []
-    for opponent in OPPONENTS if len(trainer.env.ROLES) > 1 else ("",):
+    for opponent in OPPONENTS if len(trainer.arena.env.ROLES) > 1 else ("",):
         try:
             results = evaluate.against(
                 trainer.agent,
@@ -77,7 +77,7 @@ def _against_all(trainer: "Trainer") -> list[dict[str, Any]]:
                 opponent,
                 episodes=config.eval_episodes,
                 seed=config.seed,
-                env_kwargs=trainer.env_kwargs,
+                env_kwargs=trainer.arena.kwargs,
             )
         except ValueError:
             continue  # minimax on hidden information, nash on a game that is too large

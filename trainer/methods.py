@@ -1,17 +1,19 @@
-"""From a config to the parts of a method: credit, loss, corrections, regularizers."""
+"""From a config to the parts of a method: credit, loss, corrections, regularizers, learner."""
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit
+from ludus.trainer.learner import Coefficients, Learner, frozen_copy
 from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
+from ludus.trainer.schedule import scheduled
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
@@ -48,6 +50,32 @@ def make_regularizers(config: "TrainConfig") -> list[Regularizer]:
         length = {"steps": max(config.steps, 2)} if spec.partition(":")[0] == "epo" else {}
         made.append(make_part("regularizer", spec, REGULARIZERS, **length))
     return made
+
+
+def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
+    """Trains a model as the config says; the magnet begins where the model is."""
+    return Learner(
+        model,
+        make_loss(config),
+        temperature=config.temperature,
+        magnet=frozen_copy(model) if config.kl > 0 else None,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        grad_clip=config.grad_clip,
+        parity_tolerance=config.parity_tolerance,
+        corrections=make_corrections(config),
+        regularizers=make_regularizers(config),
+    )
+
+
+def coefficients(config: "TrainConfig", step: int) -> Coefficients:
+    """What the schedules say for a step."""
+    c, at = config, (step, config.steps)
+    return Coefficients(
+        lr=scheduled(c.lr, c.lr_end, c.lr_schedule, *at),
+        entropy=scheduled(c.entropy, c.entropy_end, c.entropy_schedule, *at),
+        kl=scheduled(c.kl, c.kl_end, c.kl_schedule, *at),
+    )
 
 
 def check(config: "TrainConfig") -> None:
