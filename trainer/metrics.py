@@ -22,7 +22,7 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     Returns:
         Returns and lengths per role, entropy (nats a sampled token), rates of bad replies,
         truncations and errors, sampled tokens per second, and the longest run of one token in a
-        reply: collapse to "!!!!" shows there first.
+        reply (collapse to "!!!!" shows there first); of tasks for one seat, the share solved.
     """
     good = usable(episodes)
     trajectories = [t for e in good for t in e.trajectories]
@@ -42,6 +42,9 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     }
     for stop in Stop:
         metrics[f"stop/{stop}"] = sum(e.stop is stop for e in episodes) / max(len(episodes), 1)
+    judged = [e.success for e in good if e.success is not None]
+    if judged and all(len(e.returns) == 1 for e in good):
+        metrics["rollout/success"] = sum(judged) / len(good)
     for role in good[0].returns if good else ():
         metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
     return metrics
