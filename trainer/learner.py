@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ludus.trainer.attention import attention_masks, shares_prefixes
 from ludus.trainer.batch import MicroBatch
 from ludus.trainer.corrections import Correction, correct
 from ludus.trainer.loss import PolicyLoss
@@ -71,15 +72,16 @@ class Learner:
             self.parameters, lr=0.0, betas=betas, weight_decay=weight_decay
         )
         self._head_is_last = _head_is_last(model)
+        self.shares_prefixes = shares_prefixes(model)
+        """Whether bins of shared prefixes give this model's log-probabilities; where not, every
+        trajectory is to be a row of its own."""
 
     def logps_UV(self, model: nn.Module, batch: MicroBatch) -> Tensor:
         """(U, V) float32 log-probabilities, nats, at the predicting positions, at the sampling
         temperature."""
-        mask = None
+        mask: Tensor | dict[str, Tensor] | None = None
         if batch.mask_BTT is not None:
-            dtype = next(model.parameters()).dtype
-            mask = torch.zeros_like(batch.mask_BTT, dtype=dtype)
-            mask = mask.masked_fill_(~batch.mask_BTT, torch.finfo(dtype).min)[:, None]
+            mask = attention_masks(model, batch.mask_BTT, batch.position_BT)
         inputs: dict[str, Any] = {
             "input_ids": batch.ids_BT,
             # Plain rows have the default positions. Transformers, if told those of padding, takes

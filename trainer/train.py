@@ -213,7 +213,7 @@ class Trainer:
             credited.advantages,
             aggregation=config.aggregation,  # type: ignore[arg-type]
             norm=config.norm * count,
-            bin_tokens=config.bin_tokens,
+            bin_tokens=config.bin_tokens if self.learner.shares_prefixes else 1,
             micro_tokens=config.micro_tokens,
             keep=credited.keep,
         )
