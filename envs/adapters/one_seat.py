@@ -51,7 +51,7 @@ class OneSeat:
         if self.done:
             raise ValueError(OVER)
         obs, reward, terminated, truncated, self.info = self.env.step(text)
-        self.done, self.total = terminated or truncated, self.total + reward
+        self.done, self.total = terminated or truncated, self.total + float(reward)
         assert isinstance(obs, Obs)
         return obs
 
