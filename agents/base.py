@@ -1,7 +1,7 @@
 """Who answers: anything that maps a seat's view of an environment to a reply.
 
-Opponents are data. A spec names an agent, with an argument after a colon: "random", "minimax",
-"mcts:200", "nash", "negotiator", "human", or the path of a checkpoint or model folder.
+Opponents are data. A spec names an agent, with an argument after a colon: "random", "expert",
+"minimax", "mcts:200", "nash", "negotiator", "human", or the path of a checkpoint or model folder.
 """
 
 import difflib
@@ -41,6 +41,20 @@ def _random(argument: str) -> Agent:
     from ludus.agents.scripted import RandomAgent
 
     return _without_argument("random", argument, RandomAgent)
+
+
+def _expert(argument: str) -> Agent:
+    from ludus.agents.scripted import ExpertAgent
+
+    if not argument:
+        return ExpertAgent()
+    try:
+        return ExpertAgent(float(argument))
+    except ValueError:
+        raise ValueError(
+            f"expert takes its share of random replies, in [0, 1], as in expert:0.2, "
+            f"not {argument!r}"
+        ) from None
 
 
 def _minimax(argument: str) -> Agent:
@@ -89,6 +103,7 @@ def _without_argument(name: str, argument: str, build: Callable[[], Agent]) -> A
 
 AGENTS: dict[str, Callable[[str], Agent]] = {
     "random": _random,
+    "expert": _expert,
     "minimax": _minimax,
     "mcts": _mcts,
     "nash": _nash,

@@ -108,6 +108,25 @@ class Chat:
         decoded: str = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         return decoded
 
+    def conversation(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """All that a seat was told and said, with 1 for the tokens of its replies, 0 for context.
+
+        Replies are written with their canonical tokens; where they were sampled in others, the
+        session they were sampled in has the exact ones.
+        """
+        ids: tuple[int, ...] = ()
+        mask: tuple[int, ...] = ()
+        for said in messages:
+            if said.role == "assistant":
+                new = self.reply(said.content)
+            elif not ids:
+                new = self.open((said,))
+            else:
+                new = self.bridge((said,), ids[-1])
+            ids += new
+            mask += (int(said.role == "assistant"),) * len(new)
+        return ids, mask
+
     def reply(self, text: str) -> tuple[int, ...]:
         """An agent's text as the tokens of a reply, end of turn included: what is scored, and
         what a warm start imitates."""

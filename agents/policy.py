@@ -44,20 +44,8 @@ class ModelAgent:
         return self.chat.text(completion.ids)
 
     def prompt(self, env: TextEnv, seat: str) -> tuple[int, ...]:
-        """All that a seat was told and said, as tokens up to where its reply begins.
-
-        Replies are written with their canonical tokens; where they were sampled in others, the
-        session they were sampled in has the exact ones.
-        """
-        ids: tuple[int, ...] = ()
-        for said in env.transcript(seat):
-            if said.role == "assistant":
-                ids += self.chat.reply(said.content)
-            elif not ids:
-                ids = self.chat.open((said,))
-            else:
-                ids += self.chat.bridge((said,), ids[-1])
-        return ids
+        """All that a seat was told and said, as tokens up to where its reply begins."""
+        return self.chat.conversation(env.transcript(seat))[0]
 
     def action_probs(self, places: Sequence[tuple[TextEnv, str]]) -> list[ActionProbs]:
         """Probability of each legal action at each place, at temperature 1, in one batch.

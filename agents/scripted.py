@@ -1,4 +1,4 @@
-"""Agents that need no model: random, minimax, Nash."""
+"""Agents that need no model: random, expert, minimax, Nash."""
 
 import json
 import random
@@ -8,6 +8,7 @@ from ludus.agents.solvers.cfr import solve
 from ludus.agents.solvers.game_tree import build_tree
 from ludus.agents.solvers.infosets import Key, infoset_key
 from ludus.agents.solvers.minimax import Minimax
+from ludus.envs import registry
 from ludus.envs.base import TextEnv
 
 Game = tuple[type[TextEnv], str, str]
@@ -27,6 +28,44 @@ class RandomAgent:
             return rng.choice(legal)
         words = _WORD.findall(" ".join(message.content for message in env.transcript(seat)))
         return env.format.write(rng.choice(words or [""]))
+
+
+class ExpertAgent:
+    """Does what the environment knows to be right: the next step of its plan, else the answer.
+
+    It reads what no other agent may see, so it is for imitation and as an upper bound.
+
+    Args:
+        noise: Share of replies that are random instead; after a mistake it finds its way again.
+    """
+
+    def __init__(self, noise: float = 0.0) -> None:
+        if not 0 <= noise <= 1:
+            raise ValueError(f"noise must be in [0, 1], got {noise}")
+        self.noise = noise
+        self._random = RandomAgent()
+
+    def prepare(self, env: TextEnv) -> None:
+        """Check that the environment knows what is right.
+
+        Raises:
+            ValueError: If not.
+        """
+        if type(env).golden is TextEnv.golden:
+            have = ", ".join(spec.id for spec in registry.specs() if "golden" in spec.tags)
+            raise ValueError(f"{env.ENV_ID} knows no right replies, which expert needs: {have} do")
+
+    def act(self, env: TextEnv, seat: str, rng: random.Random) -> str:
+        """The right reply; a random one where there is none left (a dead end)."""
+        if self.noise and rng.random() < self.noise:
+            return self._random.act(env, seat, rng)
+        golden = env.golden(seat)
+        if golden is not None:
+            if golden.plan:
+                return golden.plan[0]
+            if golden.action is not None:
+                return golden.action
+        return self._random.act(env, seat, rng)
 
 
 class MinimaxAgent:

@@ -245,3 +245,17 @@ def test_naming_agents_costs_nothing_until_one_is_made() -> None:
     code = f"import sys, ludus; print(*{late})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_expert_does_what_is_right() -> None:
+    env = ludus.make(GUESS)
+    expert = make_agent("expert")
+    env.reset(seed=3)
+    right = env.golden(env.acting[0])
+    assert right is not None
+    assert expert.act(env, env.acting[0], random.Random(0)) in (
+        right.action,
+        (right.plan or [""])[0],
+    )
+    with pytest.raises(ValueError, match="share of random replies"):
+        make_agent("expert:2")

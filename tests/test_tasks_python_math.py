@@ -63,13 +63,14 @@ def test_the_oracle_solves_them_with_its_tool(call_format: str, kind: str) -> No
         pytest.skip(str(error))
     env = made(kind=kind, call_format=call_format, efficient=True)
     env.reset(seed=1)
-    call, answer = env.solution()
+    call, answer = env.golden().plan or ()
     obs, reward, terminated, _, info = env.step(call)
     assert not info["tool_call"]["error"]
     assert (env.golden().answer or "") in obs
     # The result has the answer; the agent has not said it yet.
     assert (reward, terminated) == (0.0, False)
     assert env.returns == {"player_0": 0.0}
+    assert env.golden().plan == (answer,)
     _, reward, terminated, _, info = env.step(answer)
     assert info["outcome"]["success"]
     assert reward == pytest.approx(0.8660254)  # of four calls, one

@@ -253,6 +253,12 @@ def test_a_broken_episode_is_left_out_and_counted(place: str) -> None:
     assert all(session.closed for session in engine.sessions)
 
 
+def test_collapse_to_one_token_shows() -> None:
+    (mark,) = chat().reply("!")[:-1]
+    engine = ScriptedEngine(lambda session: [mark] * 7 + list(chat().reply("a")))
+    assert rollout_metrics(play(engine, Paid), 1.0)["rollout/longest_repeat"] == 7
+
+
 def test_same_seed_same_episodes() -> None:
     model = tiny()[0]
     player = rollout(EmbeddedEngine(model), guesses)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from ludus.envs import Task
-from ludus.trainer import train
+from ludus.trainer.arena import small_tree
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.metrics import MetricsLog, read_metrics
 from ludus.trainer.models import build_model
 from ludus.trainer.train import Trainer
 from ludus.trainer.trajectory import Episode
-from ludus.trainer.warmstart import as_tokens, random_conversations
+from ludus.trainer.warmstart import imitations
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trainer_parts import chat
@@ -34,28 +34,24 @@ Build = Callable[..., Trainer]
 
 
 @pytest.fixture
-def trainer(tmp_path: Path) -> Iterator[Build]:
+def trainer(tmp_path: Path) -> Build:
     """Builds trainers in the test's folder."""
-    built = []
 
     def build(**changes: Any) -> Trainer:
-        built.append(Trainer(dataclasses.replace(BASE, out=str(tmp_path / "run"), **changes)))
-        return built[-1]
+        return Trainer(dataclasses.replace(BASE, out=str(tmp_path / "run"), **changes))
 
-    yield build
-    for own in built:
-        own.log.close()
+    return build
 
 
 def test_a_step_against_an_opponent_trains_every_seat(trainer: Build) -> None:
-    own = trainer(opponent="nash", episodes=12, group_size=3, advantage="group_mean")
+    own = trainer(opponent="nash", episodes=12, group_size=3, advantage="group_mean").sampler
     episodes = own.rollout(own.tasks(0), seed=1)
     groups: dict[tuple[str, str], int] = {}
     for episode in episodes:
         assert len({t.role for t in episode.trajectories}) <= 1
-    for player, others in zip(own.players, own.opponents, strict=True):
+    for player, others in zip(own.players, own.arena.seatings, strict=True):
         assert player.opponents == others
-    seats = [next(iter(others)) for others in own.opponents]
+    seats = [next(iter(others)) for others in own.arena.seatings]
     assert seats == ["player_1", "player_0"]
     for episode in episodes:
         for t in episode.trajectories:
@@ -67,9 +63,9 @@ def test_a_step_against_an_opponent_trains_every_seat(trainer: Build) -> None:
 
 def test_group_mean_in_self_play(trainer: Build) -> None:
     own = trainer(group_size=4, advantage="group_mean")
-    tasks = own.tasks(0)
+    tasks = own.sampler.tasks(0)
     assert [tasks[0]] * 4 + [tasks[4]] * 4 == tasks
-    assert own.tasks(1) != tasks
+    assert own.sampler.tasks(1) != tasks
     assert own.train_step()["rollout/errors"] == 0
 
 
@@ -81,8 +77,8 @@ def test_every_step_plays_other_games(trainer: Build, monkeypatch: pytest.Monkey
         seen.append((seed, tuple(task.key for task in tasks)))
         return rollout(tasks, seed=seed)
 
-    rollout = own.rollout
-    monkeypatch.setattr(own, "rollout", watched)
+    rollout = own.sampler.rollout
+    monkeypatch.setattr(own.sampler, "rollout", watched)
     for own.step in range(3):
         own.train_step()
     assert len({seed for seed, _ in seen}) == len({keys for _, keys in seen}) == 3
@@ -96,7 +92,7 @@ def test_a_step_without_an_episode_says_why(
     def broken(*args: Any, **kwargs: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(type(own.env), "reset", broken)
+    monkeypatch.setattr(type(own.arena.env), "reset", broken)
     with pytest.raises(ValueError, match=r"no episode of step 0 .* OSError: disk full"):
         own.train_step()
 
@@ -148,27 +144,36 @@ def test_models_by_name(tmp_path: Path) -> None:
 
 
 def test_the_warm_start_sees_what_a_rollout_would() -> None:
-    conversations = random_conversations("ludus/KuhnPoker-v1", 20, seed=0)
-    assert conversations == random_conversations("ludus/KuhnPoker-v1", 20, seed=0)
+    conversations = imitations("ludus/KuhnPoker-v1", 20, seed=0)
+    assert conversations == imitations("ludus/KuhnPoker-v1", 20, seed=0)
     assert {len(c) for c in conversations} == {2, 4}
     for conversation in conversations:
-        ids, mask = as_tokens(chat(), conversation)
+        ids, mask = chat().conversation(conversation)
         assert len(ids) == len(mask)
         spoken = [i for i, m in zip(ids, mask, strict=True) if m]
         replies = [said.content for said in conversation if said.role == "assistant"]
         assert spoken == [i for text in replies for i in chat().reply(text)]
         assert mask[-1] == 1
     # Any text is legal: half of the replies are right, the others were right somewhere else.
-    guesses = random_conversations("ludus/GuessNumber-v1", 20, seed=0)
+    guesses = imitations("ludus/GuessNumber-v1", 20, seed=0)
     replies = [said.content for c in guesses for said in c if said.role == "assistant"]
     assert all(1 <= int(reply) <= 8 for reply in replies)
     assert 20 < len(replies) < 60
 
 
+def test_the_warm_start_imitates_any_agent() -> None:
+    house = {"receptacles": 8, "objects": 6}
+    expert = imitations("ludus/Household-v1", 10, agent="expert", seed=0, **house)
+    noisy = imitations("ludus/Household-v1", 10, agent="expert:0.3", seed=0, **house)
+    assert sum(map(len, expert)) < sum(map(len, noisy))
+    with pytest.raises(ValueError, match="KuhnPoker-v1 knows no right replies"):
+        imitations("ludus/KuhnPoker-v1", 1, agent="expert", seed=0)
+
+
 def test_small_trees_only() -> None:
     from ludus.envs.registry import make
 
-    kuhn = train._small_tree(make("ludus/KuhnPoker-v1"))
+    kuhn = small_tree(make("ludus/KuhnPoker-v1"))
     assert kuhn is not None
     assert len(kuhn.infosets) == 12
-    assert train._small_tree(make("ludus/TicTacToe-v1")) is None
+    assert small_tree(make("ludus/TicTacToe-v1")) is None

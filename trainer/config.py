@@ -1,14 +1,17 @@
-"""Configuration: one frozen dataclass, and recipes that are instances of it."""
+"""Configuration: one frozen dataclass; recipes are instances of it."""
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 from ludus.envs.formats import FORMATS
-from ludus.trainer import methods
-from ludus.trainer.loss import AGGREGATIONS
+from ludus.trainer.needs import NEEDS
+from ludus.trainer.parts import one_of
+from ludus.trainer.recipes import FIELDS
 from ludus.trainer.schedule import SCHEDULES
 
 
@@ -20,6 +23,8 @@ class TrainConfig:
     """Environment to train in."""
     env_args: str = "{}"
     """Its own parameters, as a JSON object."""
+    needs: tuple[str, ...] = ()
+    """What the environment must have besides what the parts below ask for: seats, golden, fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
@@ -112,8 +117,11 @@ class TrainConfig:
     magnet_every: int = 0
     """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
 
+    warmstart_agent: str = "random"
+    """Whose play is imitated first: "random" is random legal play, "expert" (or "expert:0.2", with
+    a share of random replies) what the environment knows to be right, or any other agent."""
     warmstart_episodes: int = 256
-    """Episodes of random legal play to imitate first; 0 starts from the model as it is."""
+    """Episodes of it; 0 starts from the model as it is."""
     warmstart_steps: int = 100
     """Optimizer steps of that imitation."""
     warmstart_lr: float = 3e-3
@@ -127,11 +135,16 @@ class TrainConfig:
     checkpoint_every: int = 50
     """Steps between checkpoints. One is also written at the end and when interrupted."""
 
+    NO_MATTER: ClassVar = ("out", "needs")
+    """Fields that do not change what is computed."""
+
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(allowed)}")
+        from ludus.trainer import methods  # imports torch; naming the recipes needs none
+
+        for name, allowed in {**_CHOICES, "aggregation": methods.AGGREGATIONS}.items():
+            one_of(name, getattr(self, name), allowed)
+        for need in self.needs:
+            one_of("need", need, tuple(NEEDS))
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
@@ -171,14 +184,14 @@ class TrainConfig:
 
     def digest(self) -> str:
         """Short hash of everything that decides the numbers."""
-        text = json.dumps({**self.to_json(), "out": ""}, sort_keys=True)
+        deciding = {k: v for k, v in self.to_json().items() if k not in self.NO_MATTER}
+        text = json.dumps(deciding, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 _CHOICES = {
     "format": tuple(FORMATS),
     "on_invalid": ("forfeit", "retry", "penalize", "noop"),
-    "aggregation": AGGREGATIONS,
     "lr_schedule": tuple(SCHEDULES),
     "entropy_schedule": tuple(SCHEDULES),
     "kl_schedule": tuple(SCHEDULES),
@@ -194,144 +207,24 @@ _NOT_NEGATIVE = (
     "refill", "sequence_mask",
 )  # fmt: skip
 
-RECIPES: dict[str, TrainConfig] = {
-    "spiral": TrainConfig(
-        out="runs/spiral",
-        loss="ppo",
-        advantage="rae",
-        aggregation="seq-mean-token-sum-norm",
-        epochs=2,
-    ),
-    # A regularised game is nearly solved, then the magnet moves there and the next one begins: the
-    # fixed point of that is the equilibrium. No momentum, which circles around it.
-    "kuhn-selfplay": TrainConfig(
-        out="runs/kuhn-selfplay",
-        steps=800,
-        episodes=1024,
-        loss="reinforce",
-        aggregation="seq-mean-token-sum",
-        kl=0.5,
-        kl_end=0.1,
-        kl_schedule="linear",
-        magnet_every=100,
-        lr=5e-4,
-        lr_end=1e-5,
-        beta1=0.0,
-        beta2=0.99,
-        warmstart_steps=150,
-        threads=1,
-    ),
-    "spiral+epo": TrainConfig(
-        out="runs/spiral-epo",
-        aggregation="seq-mean-token-sum-norm",
-        epochs=2,
-        regularizers=("epo",),
-    ),
-    "marshal": TrainConfig(
-        out="runs/marshal",
-        advantage="role_mean:turns=true",
-        loss="ppo:dual_clip=3",
-    ),
-    "grpo": TrainConfig(
-        out="runs/grpo",
-        group_size=8,
-        advantage="grpo",
-        aggregation="seq-mean-token-mean",
-    ),
-    "dr-grpo": TrainConfig(
-        out="runs/dr-grpo",
-        group_size=8,
-        advantage="group_mean",
-        aggregation="seq-mean-token-sum-norm",
-    ),
-    "rloo": TrainConfig(
-        out="runs/rloo",
-        group_size=8,
-        advantage="rloo",
-        loss="reinforce",
-        aggregation="seq-mean-token-sum",
-    ),
-    "reinforce++": TrainConfig(
-        out="runs/reinforce++",
-        advantage="reinforce++",
-    ),
-    "dapo": TrainConfig(
-        out="runs/dapo",
-        group_size=8,
-        shaping=("overlong",),
-        filters=("dynamic",),
-        refill=2,
-        advantage="grpo",
-        clip_high=0.28,
-    ),
-    "gspo": TrainConfig(
-        out="runs/gspo",
-        group_size=8,
-        advantage="grpo",
-        loss="gspo:clip_low=3e-3,clip_high=4e-3",
-        aggregation="seq-mean-token-mean",
-        epochs=2,
-    ),
-    "cispo": TrainConfig(
-        out="runs/cispo",
-        group_size=8,
-        advantage="grpo",
-        loss="cispo",
-        sequence_mask=0.1,
-        epochs=2,
-    ),
-    "gigpo": TrainConfig(
-        out="runs/gigpo",
-        group_size=8,
-        advantage="gigpo",
-        aggregation="seq-mean-token-mean",
-    ),
-    # Ratios by turn, steps compared where states recur, only groups that say something.
-    "sampo": TrainConfig(
-        out="runs/sampo",
-        group_size=8,
-        filters=("dynamic",),
-        refill=2,
-        advantage="gigpo",
-        loss="gspo:clip_low=3e-3,clip_high=4e-3,level=turn",
-        kl=0.01,
-        kl_end=0.01,
-        kl_schedule="constant",
-        epochs=2,
-    ),
-    "empg": TrainConfig(
-        out="runs/empg",
-        group_size=8,
-        advantage="grpo",
-        modulation=("empg",),
-        aggregation="seq-mean-token-mean",
-    ),
-    "starpo-s": TrainConfig(
-        out="runs/starpo-s",
-        group_size=16,
-        filters=("starpo_s:keep=0.25",),
-        advantage="grpo",
-        clip_high=0.28,
-    ),
-    "epo": TrainConfig(
-        out="runs/epo",
-        group_size=8,
-        advantage="grpo",
-        aggregation="seq-mean-token-mean",
-        regularizers=("epo",),
-    ),
-    "igpo": TrainConfig(
-        out="runs/igpo",
-        group_size=8,
-        advantage="igpo",
-        aggregation="seq-mean-token-mean",
-    ),
-    "otc": TrainConfig(
-        out="runs/otc",
-        group_size=8,
-        shaping=("otc",),
-        advantage="grpo",
-        aggregation="seq-mean-token-mean",
-    ),
-}
+
+class _Recipes(Mapping[str, TrainConfig]):
+    """Each is made when it is looked at: their names alone cost no import of what computes."""
+
+    def __getitem__(self, name: str) -> TrainConfig:
+        return _recipe(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FIELDS)
+
+    def __len__(self) -> int:
+        return len(FIELDS)
+
+
+@cache
+def _recipe(name: str) -> TrainConfig:
+    return TrainConfig(**FIELDS[name])
+
+
+RECIPES: Mapping[str, TrainConfig] = _Recipes()
 """Named configs; any field can be overridden on the command line."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,9 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
         "exploitability": None,
         "policy": None,
     }
-    if trainer.tree is not None:
-        now, table = evaluate.exploitability(trainer.agent, trainer.tree)
+    arena = trainer.arena
+    if arena.tree is not None:
+        now, table = evaluate.exploitability(trainer.agent, arena.tree)
         seen = [m["eval/exploitability"] for m in read_metrics(out) if "eval/exploitability" in m]
         result["exploitability"] = {
             "before": seen[0],
@@ -48,37 +50,40 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
             f"exploitability {seen[0]:.4f} before, {now.exploitability:.4f} after "
             f"{trainer.episodes_done:,} games and {trainer.time_s:.0f} s"
         )
-    result["opponents"] = _against_all(trainer)
+    settings: dict[str, Any] = {
+        "episodes": config.eval_episodes, "seed": config.seed, "env_kwargs": arena.kwargs,
+    }  # fmt: skip
+    if len(arena.env.ROLES) > 1:
+        result["opponents"] = _against_all(trainer, settings)
+    else:
+        solved = evaluate.solve(trainer.agent, config.env, **settings)
+        result["tasks"] = [solved.to_json()]
+        trainer.say(
+            f"solved {solved.success_rate:.1%} [{solved.success_low:.1%}, "
+            f"{solved.success_high:.1%}] of {solved.episodes} tasks of {solved.split}"
+        )
     _write_json(out / "result.json", result)
     player = Rollout(
         trainer.engine,
         trainer.chat,
-        lambda: trainer.make_env(render_mode="ansi"),
-        trainer.sampling,
-        opponents=trainer.opponents[0],
+        lambda: arena.make_env(render_mode="ansi"),
+        trainer.agent.sampling,
+        opponents=arena.seatings[0],
         keep_replays=GAMES,
     )
-    held_out = trainer.env.tasks(evaluate.held_out(trainer.env), **trainer.env.params)
-    tasks = held_out.shuffle(config.seed, GAMES)
+    tasks = arena.tasks(evaluate.held_out(arena.env)).shuffle(config.seed, GAMES)
     games = player.play(list(tasks), seed=derive_seed(config.seed, "shown"))
-    _write_json(out / "games.json", record_games(games, trainer.make_env))
+    _write_json(out / "games.json", record_games(games, arena.make_env))
     trainer.say(f"report: {write_report(out)}")
     return result
 
 
-def _against_all(trainer: "Trainer") -> list[dict[str, Any]]:
+def _against_all(trainer: "Trainer", settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Results against every opponent that can play the environment."""
-    config, rows = trainer.config, []
-    for opponent in OPPONENTS if len(trainer.env.ROLES) > 1 else ("",):
+    rows = []
+    for opponent in OPPONENTS:
         try:
-            results = evaluate.against(
-                trainer.agent,
-                config.env,
-                opponent,
-                episodes=config.eval_episodes,
-                seed=config.seed,
-                env_kwargs=trainer.env_kwargs,
-            )
+            results = evaluate.against(trainer.agent, trainer.config.env, opponent, **settings)
         except ValueError:
             continue  # minimax on hidden information, nash on a game that is too large
         rows += [result.to_json() for result in results]

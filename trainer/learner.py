@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ludus.trainer.attention import attention_masks, shares_prefixes
 from ludus.trainer.batch import MicroBatch
 from ludus.trainer.corrections import Correction, correct
 from ludus.trainer.loss import PolicyLoss
@@ -71,15 +72,16 @@ class Learner:
             self.parameters, lr=0.0, betas=betas, weight_decay=weight_decay
         )
         self._head_is_last = _head_is_last(model)
+        self.shares_prefixes = shares_prefixes(model)
+        """Whether bins of shared prefixes give this model's log-probabilities; where not, every
+        trajectory is to be a row of its own."""
 
     def logps_UV(self, model: nn.Module, batch: MicroBatch) -> Tensor:
         """(U, V) float32 log-probabilities, nats, at the predicting positions, at the sampling
         temperature."""
-        mask = None
+        mask: Tensor | dict[str, Tensor] | None = None
         if batch.mask_BTT is not None:
-            dtype = next(model.parameters()).dtype
-            mask = torch.zeros_like(batch.mask_BTT, dtype=dtype)
-            mask = mask.masked_fill_(~batch.mask_BTT, torch.finfo(dtype).min)[:, None]
+            mask = attention_masks(model, batch.mask_BTT, batch.position_BT)
         inputs: dict[str, Any] = {
             "input_ids": batch.ids_BT,
             # Plain rows have the default positions. Transformers, if told those of padding, takes
@@ -129,9 +131,8 @@ class Learner:
         if self.magnet is not None and coefficients.kl > 0:
             with torch.no_grad():
                 magnet_UV = [self.logps_UV(self.magnet, batch) for batch in batches]
-        metrics: dict[str, float] = {}
-        noted: dict[str, float] = {}
         before_N = [batch.logp_sampled_N for batch in batches]
+        noted: dict[str, float] = {}
         if self.corrections:
             assert weigh is not None
             with torch.no_grad():
@@ -139,54 +140,73 @@ class Learner:
             batches, noted = correct(self.corrections, batches, before_N, weigh)
         for regularizer in self.regularizers:
             regularizer.begin(batches)
+        metrics: dict[str, float] = {}
         for epoch in range(epochs):
             sums = _Sums()
             for batch, magnet, logp_before_N in zip(batches, magnet_UV, before_N, strict=True):
                 logps_UV = self.logps_UV(self.model, batch)
-                logp_N = logps_UV[batch.slot_N, batch.token_N]
                 if epoch == 0:
-                    sums.peak("parity/max", self._parity(logp_N, batch, version))
-                loss_N, extra = self.loss(logp_N, logp_before_N, batch.advantage_N, batch.segments)
-                policy_loss = (batch.weight_N * loss_N).sum()
-                weight_U = batch.weight_U
-                with torch.set_grad_enabled(magnet is not None or coefficients.entropy != 0):
-                    p_UV = logps_UV.exp()
-                    entropy = -(weight_U * (p_UV * logps_UV).sum(-1)).sum()
-                loss = policy_loss - coefficients.entropy * entropy
-                if magnet is not None:
-                    kl = (weight_U * (p_UV * (logps_UV - magnet)).sum(-1)).sum()
-                    loss = loss + coefficients.kl * kl
-                    sums.add("loss/kl_magnet", kl)
-                for regularizer in self.regularizers:
-                    term, values = regularizer(logps_UV, batch)
-                    loss = loss + term
-                    for name, value in values.items():
-                        sums.total(name, value)
+                    sums.peak("parity/max", self._parity(logps_UV, batch, version))
+                loss = self._loss(logps_UV, batch, logp_before_N, magnet, coefficients, sums)
                 loss.backward()  # type: ignore[no-untyped-call]
-                sums.add("loss/policy", policy_loss)
-                sums.add("loss/entropy", entropy)
-                for name, value_N in extra.items():
-                    sums.add(f"loss/{name}", (batch.weight_N * value_N).sum())
-                sums.add("_weight", batch.weight_N.sum())
                 sums.peak("staleness/max", float(version - batch.version_N.min()))
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
-            if not torch.isfinite(norm):
-                raise FloatingPointError("the gradient is not finite; no update was made")
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            norm = self._descend()
             peaks = {name: max(v, metrics.get(name, 0.0)) for name, v in sums.peaks.items()}
-            metrics = {**metrics, **sums.means(), **peaks}
-            metrics["loss/grad_norm"] = float(norm)
+            metrics = {**metrics, **sums.means(), **peaks, "loss/grad_norm": norm}
         for regularizer in self.regularizers:
             noted |= regularizer.end()
         return {**metrics, **noted}
 
-    def _parity(self, logp_N: Tensor, batch: MicroBatch, version: int) -> float:
+    def _loss(
+        self,
+        logps_UV: Tensor,
+        batch: MicroBatch,
+        logp_before_N: Tensor,
+        magnet_UV: Tensor | None,
+        coefficients: Coefficients,
+        sums: "_Sums",
+    ) -> Tensor:
+        """Policy loss, entropy, magnet and regularizers of one micro-batch, added to the sums."""
+        logp_N = logps_UV[batch.slot_N, batch.token_N]
+        loss_N, extra = self.loss(logp_N, logp_before_N, batch.advantage_N, batch.segments)
+        policy_loss = (batch.weight_N * loss_N).sum()
+        weight_U = batch.weight_U
+        with torch.set_grad_enabled(magnet_UV is not None or coefficients.entropy != 0):
+            p_UV = logps_UV.exp()
+            entropy = -(weight_U * (p_UV * logps_UV).sum(-1)).sum()
+        loss = policy_loss - coefficients.entropy * entropy
+        if magnet_UV is not None:
+            kl = (weight_U * (p_UV * (logps_UV - magnet_UV)).sum(-1)).sum()
+            loss = loss + coefficients.kl * kl
+            sums.add("loss/kl_magnet", kl)
+        for regularizer in self.regularizers:
+            term, values = regularizer(logps_UV, batch)
+            loss = loss + term
+            for name, value in values.items():
+                sums.total(name, value)
+        sums.add("loss/policy", policy_loss)
+        sums.add("loss/entropy", entropy)
+        for name, value_N in extra.items():
+            sums.add(f"loss/{name}", (batch.weight_N * value_N).sum())
+        sums.add("_weight", batch.weight_N.sum())
+        return loss
+
+    def _descend(self) -> float:
+        """Clip the gradient, make the step; the gradient's norm before."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
+        if not torch.isfinite(norm):
+            raise FloatingPointError("the gradient is not finite; no update was made")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def _parity(self, logps_UV: Tensor, batch: MicroBatch, version: int) -> float:
         """The canary: fresh tokens must have the probability they were sampled with."""
         fresh = batch.version_N == version
         if not bool(fresh.any()):
             return 0.0
-        worst = float((logp_N.detach() - batch.logp_sampled_N)[fresh].abs().max())
+        logp_N = logps_UV.detach()[batch.slot_N, batch.token_N]
+        worst = float((logp_N - batch.logp_sampled_N)[fresh].abs().max())
         if not worst <= self.parity_tolerance:
             raise ParityError(
                 f"engine and learner differ by {worst:.2g} nats on tokens just sampled, allowed "

@@ -1,20 +1,25 @@
-"""From a config to the parts of a method: credit, loss, corrections, regularizers."""
+"""From a config to the parts of a method: credit, loss, corrections, regularizers, learner."""
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from ludus.envs import registry
-from ludus.envs.base import TextEnv
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit
-from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
+from ludus.trainer.learner import Coefficients, Learner, frozen_copy
+from ludus.trainer.loss import AGGREGATIONS, LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
+from ludus.trainer.schedule import scheduled
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
+
+__all__ = [
+    "AGGREGATIONS", "check", "coefficients", "make_corrections", "make_credit", "make_learner",
+    "make_loss", "make_regularizers", "requirements", "weigher",
+]  # fmt: skip
 
 
 def make_credit(config: "TrainConfig") -> Credit:
@@ -50,6 +55,32 @@ def make_regularizers(config: "TrainConfig") -> list[Regularizer]:
     return made
 
 
+def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
+    """Trains a model as the config says; the magnet begins where the model is."""
+    return Learner(
+        model,
+        make_loss(config),
+        temperature=config.temperature,
+        magnet=frozen_copy(model) if config.kl > 0 else None,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        grad_clip=config.grad_clip,
+        parity_tolerance=config.parity_tolerance,
+        corrections=make_corrections(config),
+        regularizers=make_regularizers(config),
+    )
+
+
+def coefficients(config: "TrainConfig", step: int) -> Coefficients:
+    """What the schedules say for a step."""
+    c, at = config, (step, config.steps)
+    return Coefficients(
+        lr=scheduled(c.lr, c.lr_end, c.lr_schedule, *at),
+        entropy=scheduled(c.entropy, c.entropy_end, c.entropy_schedule, *at),
+        kl=scheduled(c.kl, c.kl_end, c.kl_schedule, *at),
+    )
+
+
 def check(config: "TrainConfig") -> None:
     """Build all of it once.
 
@@ -66,18 +97,12 @@ def check(config: "TrainConfig") -> None:
     make_regularizers(config)
 
 
-def check_env(credit: Credit, env: TextEnv) -> None:
-    """Whether an environment has what a method needs.
-
-    Raises:
-        ValueError: If not; names environments that do.
-    """
-    if "golden_logp" in credit.estimator.needs:
-        env.reset(seed=0)
-        golden = env.golden(env.acting[0])
-        if golden is None or golden.answer is None:
-            have = ", ".join(spec.id for spec in registry.specs() if "golden" in spec.tags)
-            raise ValueError(f"{env.ENV_ID} has no golden answers, which igpo needs: {have} have")
+def requirements(config: "TrainConfig") -> dict[str, str]:
+    """What an environment must have, names of `NEEDS`, and what in the config asks for it."""
+    found = dict.fromkeys(config.needs, "the recipe")
+    if "golden_logp" in make_credit(config).estimator.needs:
+        found["golden"] = config.advantage.partition(":")[0]
+    return found
 
 
 def weigher(config: "TrainConfig", trajectories: int) -> "partial[Tensor]":

@@ -219,10 +219,12 @@ class Rollout:
         if "outcome" not in info:
             return True
         stop = Stop.FORFEIT if info["invalid"] else Stop.TERMINATED
-        self._end(play, Stop.TRUNCATED if truncated else stop, str(info["outcome"]["reason"]))
+        outcome = info["outcome"]
+        stop = Stop.TRUNCATED if truncated else stop
+        self._end(play, stop, str(outcome["reason"]), outcome["success"])
         return False
 
-    def _end(self, play: _Play, stop: Stop, reason: str) -> None:
+    def _end(self, play: _Play, stop: Stop, reason: str, success: bool | None = None) -> None:
         env, key = play.env, play.env.task.key
         trajectories = tuple(
             Trajectory(
@@ -248,6 +250,7 @@ class Rollout:
                 stop,
                 reason,
                 env.replay().to_json() if kept else {},
+                success,
             ),
         )
 

@@ -140,6 +140,8 @@ class Episode:
     reason: str = ""
     replay: Mapping[str, Any] = field(default_factory=dict)
     """`Replay.to_json()`, where it was kept."""
+    success: bool | None = None
+    """Whether the task was solved, where the environment says."""
 
     def __post_init__(self) -> None:
         for trajectory in self.trajectories:

@@ -1,4 +1,4 @@
-"""The warm start: imitate legal play, so that reinforcement begins with replies that are moves.
+"""The warm start: imitate play, so that reinforcement begins with replies that are moves.
 
 The training itself is TRL's `SFTTrainer`; what is ours is that it sees the very tokens that a
 rollout would: conversations rendered by `Chat`, loss on the replies only.
@@ -9,43 +9,44 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from ludus.agents.base import Prepares, make_agent
 from ludus.agents.chat import Chat
 from ludus.envs import registry
+from ludus.envs.base import TextEnv
 from ludus.envs.task import derive_seed
 from ludus.envs.text import Message
 from ludus.trainer.checkpoint import random_state, set_random_state
 from ludus.trainer.quiet import quiet
 
 
-def random_conversations(
-    env_id: str, episodes: int, *, seed: int, **kwargs: Any
+def imitations(
+    env_id: str, episodes: int, *, agent: str = "random", seed: int, **kwargs: Any
 ) -> list[tuple[Message, ...]]:
-    """Conversations of random legal play, each up to its last reply; one a seat and episode.
+    """Conversations to imitate, each up to its last reply; one a seat and episode.
 
-    Where any text is legal, a reply is what would be right now or, as likely, what was right in
-    some other task: well formed, and no better than chance needs to be.
+    Args:
+        env_id: Where they take place.
+        episodes: How many.
+        agent: Plays all seats. "random" is random legal play: where any text is legal, a reply is
+            what would be right now or, as likely, what was right in some other task, well formed
+            and no better than chance needs to be.
+        seed: Decides everything.
+        **kwargs: Of the environment.
 
     Raises:
-        ValueError: If the environment lists no legal actions and does not know right ones either.
+        ValueError: If the agent cannot play here; random legal play needs an environment that
+            lists legal actions or knows right ones.
     """
     env = registry.make(env_id, **kwargs)
-    right: list[str] = []
+    player = _LegalPlay() if agent == "random" else make_agent(agent)
+    if isinstance(player, Prepares):
+        player.prepare(env)
     conversations = []
     for number in range(episodes):
         rng = random.Random(derive_seed(seed, "legal play", number))
         env.reset(seed=derive_seed(seed, "legal deal", number))
         while env.acting:
-            legal = env.legal_actions()
-            if not legal:
-                golden = env.golden(env.acting[0])
-                if golden is None or golden.action is None:
-                    raise ValueError(
-                        f"{env_id} lists no legal actions and knows no right ones: there is no "
-                        "play to imitate, start with --warmstart-steps 0"
-                    )
-                right.append(golden.action)
-                legal = [golden.action, rng.choice(right)]
-            env.step(rng.choice(legal))
+            env.step(player.act(env, env.acting[0], rng))
         for role in env.ROLES:
             said = list(env.transcript(role))
             while said and said[-1].role != "assistant":
@@ -55,20 +56,24 @@ def random_conversations(
     return conversations
 
 
-def as_tokens(chat: Chat, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
-    """A conversation's tokens, and 1 for those of replies, 0 for context."""
-    ids: list[int] = []
-    mask: list[int] = []
-    for said in conversation:
-        if said.role == "assistant":
-            new = chat.reply(said.content)
-        elif not ids:
-            new = chat.open((said,))
-        else:
-            new = chat.bridge((said,), ids[-1])
-        ids += new
-        mask += [int(said.role == "assistant")] * len(new)
-    return ids, mask
+class _LegalPlay:
+    """Replies that are moves, and nothing more."""
+
+    def __init__(self) -> None:
+        self._right: list[str] = []
+
+    def act(self, env: TextEnv, seat: str, rng: random.Random) -> str:
+        legal = env.legal_actions(seat)
+        if not legal:
+            golden = env.golden(seat)
+            if golden is None or golden.action is None:
+                raise ValueError(
+                    f"{env.ENV_ID} lists no legal actions and knows no right ones: there is no "
+                    "play to imitate, start with --warmstart-steps 0"
+                )
+            self._right.append(golden.action)
+            legal = [golden.action, rng.choice(self._right)]
+        return rng.choice(legal)
 
 
 def warm_start(
@@ -101,7 +106,7 @@ def warm_start(
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
-    rows = [as_tokens(chat, conversation) for conversation in conversations]
+    rows = [chat.conversation(messages) for messages in conversations]
     data = Dataset.from_dict(
         {"input_ids": [ids for ids, _ in rows], "assistant_masks": [mask for _, mask in rows]}
     )

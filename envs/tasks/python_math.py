@@ -4,6 +4,7 @@ import math
 import random
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -151,10 +152,15 @@ class PythonMath(UsesTools, MathQuestions):
             return 1.0
         return efficient(self._calls_made.get(seat, 0), self.params["max_calls"])
 
-    def solution(self) -> tuple[str, ...]:
-        """Replies of an oracle that uses its tool: the call, then the answer. For warm starts."""
-        call = ToolCall(self.tools()[0].name, {"code": self._program})
-        return self.call_format.write(call), self.format.write(self._answer)
+    def golden(self, seat: str | None = None) -> Golden:
+        """The number; its plan computes it first, while no call was made."""
+        golden = super().golden(seat)
+        seat = self.ROLES[0] if seat is None else seat
+        python = next((tool for tool in self.tools() if tool.name == "python"), None)
+        if python is None or self._calls_made.get(seat, 0) or not self.calls_left(seat):
+            return golden
+        call = self.call_format.write(ToolCall(python.name, {"code": self._program}))
+        return replace(golden, plan=(call, *(golden.plan or ())))
 
 
 _NAMES = ("Ada", "Bela", "Chen", "Dara", "Emil", "Fay", "Goro", "Hana")

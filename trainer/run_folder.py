@@ -1,0 +1,41 @@
+"""The folder of a run: what lies there already, and what is written first."""
+
+import json
+from pathlib import Path
+
+from ludus.trainer import checkpoint
+from ludus.trainer.config import TrainConfig
+from ludus.trainer.metrics import provenance
+
+
+def find_run(config: TrainConfig, *, resume: bool) -> checkpoint.Checkpoint | None:
+    """The newest checkpoint to go on from; None where a run begins.
+
+    Raises:
+        ValueError: If the folder holds a run that is not to be resumed, or another one.
+    """
+    out = Path(config.out)
+    if not (out / "checkpoints").exists() and not (out / "run.json").exists():
+        return None
+    if not resume:
+        raise ValueError(f"{out} already holds a run: --resume goes on with it, or choose --out")
+    if not list((out / "checkpoints").glob("step-*")):
+        return None  # it was stopped before its first checkpoint
+    found = checkpoint.find(out)
+    # A field that is newer than the run has its default there.
+    saved = {**TrainConfig().to_json(), **found.manifest["config"]}
+    for name, value in config.to_json().items():
+        if name not in TrainConfig.NO_MATTER and saved[name] != value:
+            raise ValueError(
+                f"{out} was started with {name}={saved[name]!r}, not {value!r}: "
+                "a run is resumed with the config it began with"
+            )
+    return found
+
+
+def begin_run(config: TrainConfig) -> None:
+    """Make the folder and write `run.json`: the config, and what computes."""
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    record = {"config": config.to_json(), **provenance()}
+    (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
