@@ -21,6 +21,7 @@ COMMANDS = {
     "play": "play an environment at the terminal, against any opponent",
     "train": "train a language model by a recipe",
     "eval": "play a policy against opponents, seat by seat, with confidence intervals",
+    "serve": "an environment to OpenEnv's clients, over WebSocket and HTTP",
     "tool": "run Python in a sandbox, or search a corpus, as an agent would",
     "exploit": "how much best responses win against a policy, exactly",
 }
@@ -133,6 +134,8 @@ _EXTRAS = {
     "bm25s": "search",
     "pettingzoo": "marl",
     "pyspiel": "games",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 
