@@ -54,8 +54,10 @@ _WORLDS = {
 }
 for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)
-register(
-    "ludus/PythonMath-v1",
-    "ludus.envs.tasks.python_math:PythonMath",
-    tags=("one-seat", "golden", "tools"),
-)
+
+_TASKS = {
+    "HopQA": ("hop_qa:HopQA", ("one-seat", "golden", "tools", "needs: search")),
+    "PythonMath": ("python_math:PythonMath", ("one-seat", "golden", "tools")),
+}
+for _name, (_where, _tags) in _TASKS.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.tasks.{_where}", tags=_tags)

@@ -7,6 +7,7 @@ beside the corpus, named by its hash; from then on it is mapped into memory.
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ludus.tools.base import Tool, ToolError, tool
+
+logging.getLogger("bm25s").addFilter(lambda record: record.levelno > logging.DEBUG)
+"""It logs every index that is built, and turns its own level down to do so."""
 
 _WORD = re.compile(r"\w+")
 _SNIPPET_WORDS = 40
