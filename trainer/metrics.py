@@ -45,8 +45,11 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     judged = [e.success for e in good if e.success is not None]
     if judged and all(len(e.returns) == 1 for e in good):
         metrics["rollout/success"] = sum(judged) / len(good)
-    for role in good[0].returns if good else ():
-        metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
+    places = {e.env_id: [o for o in good if o.env_id == e.env_id] for e in good}
+    for env_id, own in places.items():
+        where = f"{env_id.partition('/')[2]}/" if len(places) > 1 else ""
+        for role in own[0].returns:
+            metrics[f"return/{where}{role}"] = sum(e.returns[role] for e in own) / len(own)
     return metrics
 
 
