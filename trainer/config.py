@@ -47,7 +47,7 @@ class TrainConfig:
     """"self": the policy plays all seats. Else an agent ("random", "nash", ...) that plays the
     others, while the policy's seat rotates."""
     format: str = "plain"
-    """How actions are written in replies: plain, boxed, tag."""
+    """How actions are written in replies: plain, boxed, tag, answer."""
     on_invalid: str = "forfeit"
     """What a bad reply costs: forfeit, retry, penalize, noop."""
     forfeit: tuple[float, float] = (-1.5, 0.5)

@@ -25,6 +25,7 @@ class _Seat:
     leaf: TokenNode
     texts: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     golden: list[float | None] = field(default_factory=list)
@@ -213,6 +214,7 @@ class Rollout:
             return False
         if seat in play.seats:
             play.seats[seat].invalid.append(info["invalid"])
+            play.seats[seat].called.append(info.get("tool_call", {}).get("name", ""))
         for role, reward in info["rewards"].items():  # each to the seat's latest reply
             if reward and role in play.seats and play.seats[role].rewards:
                 play.seats[role].rewards[-1] += reward
@@ -272,7 +274,7 @@ class Rollout:
 
 def _turns(own: _Seat) -> tuple[Turn, ...]:
     # What was noted before a reply that never came is left over: `map` ends with the shortest.
-    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden))
+    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden, own.called))
 
 
 def _last_action(leaf: TokenNode) -> TokenNode:

@@ -95,6 +95,8 @@ class Turn:
     golden_logp: float | None = None
     """Before the reply: mean log-probability, nats a token, of the reference answer. Filled where
     asked for, and where the environment has one."""
+    called: str = ""
+    """The tool that the reply called, if it was run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
