@@ -95,6 +95,8 @@ class Turn:
     golden_logp: float | None = None
     """Before the reply: mean log-probability, nats a token, of the reference answer. Filled where
     asked for, and where the environment has one."""
+    values: tuple[float, ...] = ()
+    """What the critic expected before each sampled token, reward units. Filled where asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
