@@ -88,6 +88,7 @@ def test_the_options() -> None:
         "lr", "lr_end", "lr_schedule", "beta1", "beta2", "weight_decay", "grad_clip",
         "entropy", "entropy_end", "entropy_schedule", "kl", "kl_end", "kl_schedule",
         "magnet_every",
+        "critic_lr", "critic_clip", "critic_warmup",
         "warmstart_agent", "warmstart_episodes", "warmstart_steps", "warmstart_lr",
         "parity_tolerance", "eval_every", "eval_episodes", "checkpoint_every",
     ]  # fmt: skip

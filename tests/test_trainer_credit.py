@@ -16,7 +16,7 @@ from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
 from ludus.envs.registry import make
 from ludus.trainer.advantages import ADVANTAGES, GRPO, GroupMean, ReinforcePlusPlus
-from ludus.trainer.advantages.base import zscore
+from ludus.trainer.advantages.base import turn_tokens, zscore
 from ludus.trainer.advantages.group import length_weighted, max_likelihood, pass_at_k, whiten
 from ludus.trainer.advantages.trees import node_values, segment_advantages, step_rewards
 from ludus.trainer.advantages.values import discounted_returns, masked_gae, truncated_gae
@@ -291,7 +291,10 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
                 dataclasses.replace(
                     t,
                     turns=tuple(
-                        dataclasses.replace(u, state_key="s", golden_logp=-1.0) for u in t.turns
+                        dataclasses.replace(
+                            u, state_key="s", golden_logp=-1.0, values=(0.5,) * tokens
+                        )
+                        for u, tokens in zip(t.turns, turn_tokens(t), strict=True)
                     ),
                 )
                 for t in e.trajectories

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ludus.trainer.batch import MicroBatch
+
 KINDS = ("full_attention", "sliding_attention")
 """Layers whose attention a mask can express. Others (recurrent, chunked) mix tokens by their place
 in the row, so that siblings would see each other."""
@@ -36,6 +38,21 @@ def attention_masks(
     if not kinds:
         return near
     return {"full_attention": additive(mask_BTT), "sliding_attention": near}
+
+
+def model_inputs(model: nn.Module, batch: MicroBatch) -> dict[str, Any]:
+    """What a Transformers model or its decoder is called with for a micro-batch."""
+    mask: Tensor | dict[str, Tensor] | None = None
+    if batch.mask_BTT is not None:
+        mask = attention_masks(model, batch.mask_BTT, batch.position_BT)
+    return {
+        "input_ids": batch.ids_BT,
+        # Plain rows have the default positions. Transformers, if told those of padding, takes
+        # them for packed sequences and builds masks for what is plainly causal.
+        "position_ids": None if mask is None else batch.position_BT,
+        "attention_mask": mask,
+        "use_cache": False,
+    }
 
 
 @torch.no_grad()

@@ -68,7 +68,7 @@ class TrainConfig:
     advantage: str = "rae"
     """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
     pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo, arpo,
-    returns."""
+    gae, bi_level_gae, turn_gae (these three with a critic), returns."""
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""
     edits: tuple[str, ...] = ()
@@ -116,6 +116,13 @@ class TrainConfig:
     kl_schedule: str = "linear"
     magnet_every: int = 0
     """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
+
+    critic_lr: float = 1e-3
+    """Of the critic, where the advantage needs one: gae, bi_level_gae, turn_gae."""
+    critic_clip: float = 0.2
+    """Its values move at most so far from those at sampling time, reward units; 0 for freely."""
+    critic_warmup: int = 0
+    """Steps in which it alone is trained."""
 
     warmstart_agent: str = "random"
     """Whose play is imitated first: "random" is random legal play, "expert" (or "expert:0.2", with
@@ -198,13 +205,13 @@ _CHOICES = {
 }
 _POSITIVE = (
     "steps", "episodes", "group_size", "max_reply_tokens", "temperature", "norm", "epochs",
-    "bin_tokens", "micro_tokens", "lr", "grad_clip", "warmstart_lr", "parity_tolerance",
-    "eval_every", "eval_episodes", "checkpoint_every",
+    "bin_tokens", "micro_tokens", "lr", "grad_clip", "critic_lr", "warmstart_lr",
+    "parity_tolerance", "eval_every", "eval_episodes", "checkpoint_every",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "threads", "lr_end", "weight_decay", "entropy", "entropy_end", "kl", "kl_end", "magnet_every",
     "warmstart_episodes", "warmstart_steps", "clip_low", "clip_high",
-    "refill", "sequence_mask",
+    "refill", "sequence_mask", "critic_clip", "critic_warmup",
 )  # fmt: skip
 
 

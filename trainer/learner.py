@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ludus.trainer.attention import attention_masks, shares_prefixes
+from ludus.trainer.attention import model_inputs, shares_prefixes
 from ludus.trainer.batch import MicroBatch
 from ludus.trainer.corrections import Correction, correct
 from ludus.trainer.loss import PolicyLoss
@@ -79,17 +79,7 @@ class Learner:
     def logps_UV(self, model: nn.Module, batch: MicroBatch) -> Tensor:
         """(U, V) float32 log-probabilities, nats, at the predicting positions, at the sampling
         temperature."""
-        mask: Tensor | dict[str, Tensor] | None = None
-        if batch.mask_BTT is not None:
-            mask = attention_masks(model, batch.mask_BTT, batch.position_BT)
-        inputs: dict[str, Any] = {
-            "input_ids": batch.ids_BT,
-            # Plain rows have the default positions. Transformers, if told those of padding, takes
-            # them for packed sequences and builds masks for what is plainly causal.
-            "position_ids": None if mask is None else batch.position_BT,
-            "attention_mask": mask,
-            "use_cache": False,
-        }
+        inputs = model_inputs(model, batch)
         if self._head_is_last:
             # The head is the widest layer: apply it where a distribution is needed only.
             hidden = model.get_decoder()(**inputs).last_hidden_state  # type: ignore[operator]

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ludus.trainer.batch import MicroBatch, pack
 from ludus.trainer.corrections import CORRECTIONS, Correction
-from ludus.trainer.credit import Credit
+from ludus.trainer.credit import Credit, Credited
+from ludus.trainer.critic import Critic, with_tokens
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
 from ludus.trainer.loss import AGGREGATIONS, LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
 
 __all__ = [
-    "AGGREGATIONS", "check", "coefficients", "make_corrections", "make_credit", "make_learner",
-    "make_loss", "make_regularizers", "requirements", "weigher",
+    "AGGREGATIONS", "check", "coefficients", "make_corrections", "make_credit", "make_critic",
+    "make_learner", "make_loss", "make_regularizers", "pack_episodes", "requirements",
+    "row_sizes", "weigher",
 ]  # fmt: skip
 
 
@@ -69,6 +72,42 @@ def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
         corrections=make_corrections(config),
         regularizers=make_regularizers(config),
     )
+
+
+def make_critic(config: "TrainConfig", learner: Learner) -> Critic | None:
+    """The critic, if the estimator reads one; it begins as a copy of the policy's decoder."""
+    if "values" not in make_credit(config).estimator.needs:
+        return None
+    return Critic(
+        learner.model,
+        lr=config.critic_lr,
+        clip=config.critic_clip,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        grad_clip=config.grad_clip,
+    )
+
+
+def row_sizes(config: "TrainConfig", learner: Learner) -> dict[str, int]:
+    """How rows are laid for a model, arguments of `pack`."""
+    shared = config.bin_tokens if learner.shares_prefixes else 1
+    return {"bin_tokens": shared, "micro_tokens": config.micro_tokens}
+
+
+def pack_episodes(config: "TrainConfig", learner: Learner, credited: Credited) -> list[MicroBatch]:
+    """What a step trains on, as tensors where the model is."""
+    batches = pack(
+        credited.trajectories,
+        credited.advantages,
+        aggregation=config.aggregation,  # type: ignore[arg-type]
+        norm=config.norm * len(credited.trajectories),
+        keep=credited.keep,
+        **row_sizes(config, learner),
+    )
+    if credited.tokens is not None:
+        batches = with_tokens(batches, credited.trajectories, credited.tokens)
+    device = next(learner.model.parameters()).device
+    return [batch.to(device) for batch in batches]
 
 
 def coefficients(config: "TrainConfig", step: int) -> Coefficients:

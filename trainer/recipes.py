@@ -47,6 +47,11 @@ FIELDS: dict[str, dict[str, Any]] = {
         "advantage": "role_mean:turns=true",
         "loss": "ppo:dual_clip=3",
     },
+    "ppo": {
+        "out": "runs/ppo",
+        "advantage": "gae",
+        "epochs": 2,
+    },
     "grpo": {
         "out": "runs/grpo",
         "group_size": 8,

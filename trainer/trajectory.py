@@ -97,6 +97,8 @@ class Turn:
     asked for, and where the environment has one."""
     called: str = ""
     """The tool that the reply called, if it was run."""
+    values: tuple[float, ...] = ()
+    """What the critic expected before each sampled token, reward units. Filled where asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
