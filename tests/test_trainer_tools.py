@@ -25,7 +25,7 @@ from ludus.trainer.trajectory import Episode, Trajectory
 sys.path.insert(0, str(Path(__file__).parent))
 from trainer_parts import ScriptedEngine, chat, tiny
 
-TASKS = [
+TASKS: list[tuple[str, dict[str, Any]]] = [
     ("ludus/PythonMath-v1", {"call_format": "tags"}),
     ("ludus/HopQA-v1", {"size": "tiny", "hops": 2, "tools": ["search"]}),
 ]
