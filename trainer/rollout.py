@@ -40,6 +40,7 @@ class _Play:
     rng: random.Random | None = None
     """Of the opponents."""
     seats: dict[str, _Seat] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,7 @@ class Rollout:
         except Exception as error:
             self._fail(play, error)
             return False
+        play.metrics |= info.get("metrics", {})
         if seat in play.seats:
             play.seats[seat].invalid.append(info["invalid"])
         for role, reward in info["rewards"].items():  # each to the seat's latest reply
@@ -251,6 +253,7 @@ class Rollout:
                 reason,
                 env.replay().to_json() if kept else {},
                 success,
+                play.metrics,
             ),
         )
 
