@@ -126,7 +126,8 @@ class TrainConfig:
 
     warmstart_agent: str = "random"
     """Whose play is imitated first: "random" is random legal play, "expert" (or "expert:0.2", with
-    a share of random replies) what the environment knows to be right, or any other agent."""
+    a share of random replies) what the environment knows to be right, "hasty:0.8" the same with a
+    share of answers that use no tool, or any other agent."""
     warmstart_episodes: int = 256
     """Episodes of it; 0 starts from the model as it is."""
     warmstart_steps: int = 100

@@ -45,9 +45,20 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     judged = [e.success for e in good if e.success is not None]
     if judged and all(len(e.returns) == 1 for e in good):
         metrics["rollout/success"] = sum(judged) / len(good)
+    metrics |= {f"env/{name}": value for name, value in env_metrics(good).items()}
     for role in good[0].returns if good else ():
         metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
     return metrics
+
+
+def env_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """What the environment measured, such as the calls of tools: means over the episodes that have
+    a number of that name."""
+    found: dict[str, list[float]] = {}
+    for episode in episodes:
+        for name, value in episode.metrics.items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 class MetricsLog:

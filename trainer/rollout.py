@@ -41,6 +41,7 @@ class _Play:
     rng: random.Random | None = None
     """Of the opponents."""
     seats: dict[str, _Seat] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ class Rollout:
         except Exception as error:
             self._fail(play, error)
             return False
+        play.metrics |= info.get("metrics", {})
         if seat in play.seats:
             play.seats[seat].invalid.append(info["invalid"])
             play.seats[seat].called.append(info.get("tool_call", {}).get("name", ""))
@@ -253,6 +255,7 @@ class Rollout:
                 reason,
                 env.replay().to_json() if kept else {},
                 success,
+                play.metrics,
             ),
         )
 

@@ -146,6 +146,8 @@ class Episode:
     """`Replay.to_json()`, where it was kept."""
     success: bool | None = None
     """Whether the task was solved, where the environment says."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the environment measured: the last number of each name."""
 
     def __post_init__(self) -> None:
         for trajectory in self.trajectories:
