@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -52,7 +52,8 @@ def played(env_id: str, options: dict[str, Any], *replies: str) -> tuple[Episode
     while env.acting:
         golden = env.golden()
         assert golden is not None
-        plan = golden.plan or ()
+        assert golden.plan is not None
+        plan = golden.plan
         texts.append(plan[0])
         obs, *_ = env.step(plan[0])
         if len(plan) > 1:
@@ -60,7 +61,7 @@ def played(env_id: str, options: dict[str, Any], *replies: str) -> tuple[Episode
     said = [*texts[:-1], *replies] if replies else texts
     engine = ScriptedEngine(lambda session: chat().reply(said[session.replies]))
     params = sampling_for(chat(), SamplingParams(max_tokens=200))
-    rollout = Rollout(engine, chat(), lambda: ludus.make(env_id, **options), params)
+    rollout = Rollout(cast(Any, engine), chat(), lambda: ludus.make(env_id, **options), params)
     (episode,) = rollout.play([task], seed=0)
     return episode, results
 
@@ -85,7 +86,7 @@ def prefixes(batch: MicroBatch) -> list[tuple[int, ...]]:
     found = []
     for b, ids in enumerate(batch.ids_BT.tolist()):
         for t in range(len(ids)):
-            seen = range(t + 1)
+            seen = list(range(t + 1))
             if batch.mask_BTT is not None:
                 seen = batch.mask_BTT[b, t].nonzero().flatten().tolist()
             found.append(tuple(ids[s] for s in seen))
@@ -127,7 +128,8 @@ def test_no_gradient_comes_from_what_tools_say(
     assert any(b.mask_BTT is not None for b in batches) == (bin_tokens > 1)
     own.update(batches, Coefficients(lr=0.0, entropy=0.1, kl=0.1), version=0)
     trained = actions(trajectories[0]) | actions(trajectories[1])
-    seen, silent = set(), set()
+    seen: set[tuple[int, ...]] = set()
+    silent: set[tuple[int, ...]] = set()
     for batch, logits in zip(batches, watched.logits, strict=True):
         assert logits.grad is not None
         for prefix, slope in zip(prefixes(batch), logits.grad.flatten(0, 1), strict=True):
