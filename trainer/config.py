@@ -52,7 +52,7 @@ class TrainConfig:
     others, while the policy's seat rotates; or a pool of its own past selves: "pool", or
     "pool:draw=pfsp,size=5,every=20", with draw latest, uniform or pfsp."""
     format: str = "plain"
-    """How actions are written in replies: plain, boxed, tag."""
+    """How actions are written in replies: plain, boxed, tag, answer."""
     on_invalid: str = "forfeit"
     """What a bad reply costs: forfeit, retry, penalize, noop."""
     forfeit: tuple[float, float] = (-1.5, 0.5)
@@ -131,7 +131,8 @@ class TrainConfig:
 
     warmstart_agent: str = "random"
     """Whose play is imitated first: "random" is random legal play, "expert" (or "expert:0.2", with
-    a share of random replies) what the environment knows to be right, or any other agent."""
+    a share of random replies) what the environment knows to be right, "hasty:0.8" the same with a
+    share of answers that use no tool, or any other agent."""
     warmstart_episodes: int = 256
     """Episodes of it; 0 starts from the model as it is."""
     warmstart_steps: int = 100

@@ -27,6 +27,7 @@ class _Seat:
     leaf: TokenNode
     texts: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     golden: list[float | None] = field(default_factory=list)
@@ -42,6 +43,7 @@ class _Play:
     rng: random.Random | None = None
     """Of the opponents."""
     seats: dict[str, _Seat] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +233,10 @@ class Rollout:
         except Exception as error:
             self._fail(play, error)
             return False
+        play.metrics |= info.get("metrics", {})
         if seat in play.seats:
             play.seats[seat].invalid.append(info["invalid"])
+            play.seats[seat].called.append(info.get("tool_call", {}).get("name", ""))
         for role, reward in info["rewards"].items():  # each to the seat's latest reply
             if reward and role in play.seats and play.seats[role].rewards:
                 play.seats[role].rewards[-1] += reward
@@ -271,6 +275,7 @@ class Rollout:
                 reason,
                 env.replay().to_json() if kept else {},
                 success,
+                play.metrics,
             ),
         )
 
@@ -292,7 +297,7 @@ class Rollout:
 
 def _turns(own: _Seat) -> tuple[Turn, ...]:
     # What was noted before a reply that never came is left over: `map` ends with the shortest.
-    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden))
+    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden, own.called))
 
 
 def _last_action(leaf: TokenNode) -> TokenNode:

@@ -25,7 +25,7 @@ class ServeOptions:
     split: str = ""
     """Where tasks come from; by default the environment's first, or what the client asks for."""
     format: str = "plain"
-    """How actions are written: plain, boxed, tag."""
+    """How actions are written: plain, boxed, tag, answer."""
     host: str = "127.0.0.1"
     """To listen on. There is no password: others than loopback are open to whoever reaches them."""
     port: int = 8000
