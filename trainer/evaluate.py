@@ -15,6 +15,7 @@ from ludus.envs.base import TextEnv
 from ludus.envs.task import derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.intervals import mean_ci, wilson
+from ludus.trainer.metrics import env_metrics
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.trajectory import Episode, Stop, usable
 
@@ -206,6 +207,8 @@ class TaskResult:
     turns_mean: float
     invalid_rate: float
     errors: int
+    metrics: Mapping[str, float]
+    """What the environment measured, see `env_metrics`."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types; an infinite interval is null."""
@@ -263,11 +266,24 @@ def solve(
         turns_mean=_mean([float(len(row)) for row in turns]),
         invalid_rate=_mean([float(bool(turn.invalid)) for row in turns for turn in row]),
         errors=len(played) - len(good),
+        metrics=env_metrics(good),
     )
 
 
-def evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> dict[str, float]:
-    """What a run logs of an arena: exploitability where the game is small enough to solve; of other
+def evaluate(
+    agent: ModelAgent, arenas: Sequence[Arena], *, episodes: int, seed: int
+) -> dict[str, float]:
+    """What a run logs; where there are several arenas, "eval/NAME/ARENA/..."."""
+    metrics = {}
+    for arena in arenas:
+        for name, value in _evaluate(agent, arena, episodes=episodes, seed=seed).items():
+            _, what, *rest = name.split("/")
+            metrics["/".join(filter(None, ("eval", what, arena.name, *rest)))] = value
+    return metrics
+
+
+def _evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> dict[str, float]:
+    """Of one arena: exploitability where the game is small enough to solve; of other
     games, results against random play; of tasks, what is solved, by split."""
     if arena.tree is not None:
         found, _ = exploitability(agent, arena.tree)
@@ -291,6 +307,7 @@ def evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> di
             f"eval/success{own}": result.success_rate,
             f"eval/return{own}": result.mean_return,
             f"eval/turns{own}": result.turns_mean,
+            **{f"eval/{name}{own}": value for name, value in result.metrics.items()},
         }
     return metrics
 

@@ -45,9 +45,25 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     judged = [e.success for e in good if e.success is not None]
     if judged and all(len(e.returns) == 1 for e in good):
         metrics["rollout/success"] = sum(judged) / len(good)
-    for role in good[0].returns if good else ():
-        metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
+    metrics |= {f"env/{name}": value for name, value in env_metrics(good).items()}
+    games: dict[str, list[Episode]] = {}
+    for episode in good:
+        games.setdefault(episode.env_id, []).append(episode)
+    for env_id, own in games.items():
+        where = f"{env_id.partition('/')[2]}/" if len(games) > 1 else ""
+        for role in own[0].returns:
+            metrics[f"return/{where}{role}"] = sum(e.returns[role] for e in own) / len(own)
     return metrics
+
+
+def env_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """What the environment measured, such as the calls of tools: means over the episodes that have
+    a number of that name."""
+    found: dict[str, list[float]] = {}
+    for episode in episodes:
+        for name, value in episode.metrics.items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 class MetricsLog:

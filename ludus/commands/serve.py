@@ -18,14 +18,14 @@ class ServeOptions:
     env: Positional[str]
     """Environment, such as ludus/KuhnPoker-v1."""
     opponent: str | None = None
-    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator; by default the client
-    plays all seats."""
+    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator, bargainer; by default
+    the client plays all seats."""
     seat: str | None = None
     """The client's; by default the first."""
     split: str = ""
     """Where tasks come from; by default the environment's first, or what the client asks for."""
     format: str = "plain"
-    """How actions are written: plain, boxed, tag."""
+    """How actions are written: plain, boxed, tag, answer."""
     host: str = "127.0.0.1"
     """To listen on. There is no password: others than loopback are open to whoever reaches them."""
     port: int = 8000
