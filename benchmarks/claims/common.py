@@ -15,6 +15,7 @@ pandas 3; the tests compare with what it gave elsewhere.
 import argparse
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -26,7 +27,9 @@ import torch
 from scipy.stats import trim_mean
 
 from ludus.trainer.config import TrainConfig
+from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.train import Trainer
+from ludus.trainer.trajectory import Episode
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "runs" / "claims"
@@ -134,7 +137,8 @@ def warm_started(config: TrainConfig) -> str:
     )  # fmt: skip
     folder = CACHE / "starts" / key_of(start)
     if not folder.exists():
-        trainer = Trainer(start, dry=True, say=print)
+        with tempfile.TemporaryDirectory() as out:
+            trainer = Trainer(replace(start, out=f"{out}/run"), say=print)
         part = folder.with_suffix(".part")
         trainer.model.save_pretrained(part)
         trainer.tokenizer.save_pretrained(part)
@@ -158,7 +162,9 @@ def train(
     torch.set_num_threads(1)
     begun = replace(config, model=warm_started(start), warmstart_steps=0)
     started = time.process_time()
-    trainer = Trainer(begun, dry=True)
+    with tempfile.TemporaryDirectory() as out:
+        trainer = Trainer(replace(begun, out=f"{out}/run"))
+    trainer.credit = _Observed(trainer.credit)  # type: ignore[assignment]
     watches_play = config.eval_every < NEVER
     judged: dict[str, float] = trainer.evaluate() if watches_play else {}
     curves: dict[str, list[float]] = {name: [] for name in watch}
@@ -181,6 +187,24 @@ def train(
     path.with_suffix(".part").write_text(json.dumps(asdict(run)))
     path.with_suffix(".part").rename(path)
     return run
+
+
+class _Observed:
+    """Credit, and the share of groups that it gives nothing to learn from."""
+
+    def __init__(self, credit: Credit) -> None:
+        self.credit = credit
+
+    def __call__(self, episodes: Sequence[Episode]) -> Credited:
+        credited = self.credit(episodes)
+        loudest: dict[tuple[str, str], float] = {}
+        for t, row in zip(credited.trajectories, credited.advantages, strict=True):
+            key = (t.task_key, t.role)
+            loudest[key] = max(loudest.get(key, 0.0), *map(abs, row))
+        groups = len({(t.task_key, t.role) for e in episodes for t in e.trajectories})
+        heard = sum(peak > 1e-6 for peak in loudest.values())
+        credited.metrics["claims/silent"] = 1 - heard / max(groups, 1)
+        return credited
 
 
 def study(

@@ -8,6 +8,7 @@ seat is from 0, and how much the gradient of a batch varies. Then short training
     python benchmarks/claims/rae.py --seeds 5
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -66,7 +67,8 @@ def arms() -> dict[str, TrainConfig]:
 
 def statistics(config: TrainConfig, *, batches: int = 24) -> dict[str, dict[str, float]]:
     """Every estimator on the same batches of games of one fixed policy, after 4 to settle."""
-    trainer = Trainer(replace(config, episodes=64), dry=True)
+    with tempfile.TemporaryDirectory() as out:
+        trainer = Trainer(replace(config, episodes=64, out=f"{out}/run"))
     made: dict[str, Any] = {
         name: make_part("advantage", spec, ADVANTAGES) for name, spec in ESTIMATORS.items()
     }
