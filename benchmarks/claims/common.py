@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ RESULTS = ROOT / "docs" / "results"
 COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#525252", "#0891b2")
 NEVER = 10**6
 
+T = TypeVar("T")
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -123,6 +124,28 @@ def key_of(config: TrainConfig) -> str:
     return hashlib.blake2b(json.dumps(given, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
+def trainer_of(config: TrainConfig) -> Trainer:
+    """A trainer whose files nobody needs."""
+    with tempfile.TemporaryDirectory() as out:
+        return Trainer(replace(config, out=f"{out}/run"), say=print)
+
+
+def remembered(measure: Callable[[TrainConfig], T], config: TrainConfig) -> T:
+    """What a function of a config gives, JSON types, or gave before."""
+    path = CACHE / f"{measure.__name__}-{key_of(config)}.json"
+    if not path.exists():
+        _write(path, measure(config))
+    return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+def _write(path: Path, record: Any) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(record))
+    part.rename(path)
+
+
 def warm_started(config: TrainConfig) -> str:
     """A model that is warm started once as a config says, and kept: its folder."""
     start = replace(
@@ -137,8 +160,7 @@ def warm_started(config: TrainConfig) -> str:
     )  # fmt: skip
     folder = CACHE / "starts" / key_of(start)
     if not folder.exists():
-        with tempfile.TemporaryDirectory() as out:
-            trainer = Trainer(replace(start, out=f"{out}/run"), say=print)
+        trainer = trainer_of(start)
         part = folder.with_suffix(".part")
         trainer.model.save_pretrained(part)
         trainer.tokenizer.save_pretrained(part)
@@ -151,7 +173,8 @@ def train(
 ) -> Run:
     """Train and keep the curves of the metrics in `watch`; or what an earlier call kept.
 
-    A metric that a step does not have is 0. Metrics of evaluations are repeated until the next one; `eval_every` says how far that is.
+    A metric that a step does not have is 0. Metrics of evaluations are repeated until the next one;
+    `eval_every` says how far that is.
     The run begins with the warm start of `start`, by default that of its own config with seed 0:
     one model for all seeds, which then decide tasks, chance and sampling.
     """
@@ -162,8 +185,7 @@ def train(
     torch.set_num_threads(1)
     begun = replace(config, model=warm_started(start), warmstart_steps=0)
     started = time.process_time()
-    with tempfile.TemporaryDirectory() as out:
-        trainer = Trainer(replace(begun, out=f"{out}/run"))
+    trainer = trainer_of(begun)
     trainer.credit = _Observed(trainer.credit)  # type: ignore[assignment]
     watches_play = config.eval_every < NEVER
     judged: dict[str, float] = trainer.evaluate() if watches_play else {}
@@ -183,9 +205,7 @@ def train(
         arm, config.lr, config.seed, config.steps, trainer.episodes_done, int(tokens),
         round(seconds, 1), curves,
     )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".part").write_text(json.dumps(asdict(run)))
-    path.with_suffix(".part").rename(path)
+    _write(path, asdict(run))
     return run
 
 
@@ -270,7 +290,7 @@ def chosen(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def figure(values: Sequence[float], digits: int = 3) -> str:
-    """"IQM [low, high]"."""
+    """ "IQM [low, high]"."""
     low, high = interval(values)
     return f"{iqm(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
@@ -392,7 +412,7 @@ def options(doc: str | None, args: Sequence[str] | None) -> argparse.Namespace:
     """The command line of every script here."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--tune-seeds", type=int, default=2, help="seeds that choose the rate")
+    parser.add_argument("--tune-seeds", type=int, default=1, help="seeds that choose the rate")
     parser.add_argument("--steps", type=int, default=0, help="steps a run, if not the claim's own")
     parser.add_argument(
         "--publish", action="store_true", help="write docs/results/claims.md, its figures and plots"

@@ -36,6 +36,7 @@ WORLD = TrainConfig(
     eval_every=NEVER,
 )
 ENTROPY = 0.01
+RATES = (3e-4, 1e-3)
 
 
 def in_world(recipe: str) -> TrainConfig:
@@ -85,7 +86,7 @@ def main(args: Sequence[str] | None = None) -> None:
         else study(
             wanted,
             seeds=given.seeds,
-            lrs=(3e-4, 1e-3),
+            lrs=RATES,
             tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: run.late("rollout/success"),

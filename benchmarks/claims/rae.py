@@ -8,7 +8,6 @@ seat is from 0, and how much the gradient of a batch varies. Then short training
     python benchmarks/claims/rae.py --seeds 5
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,12 +22,13 @@ from common import (
     picture,
     publish,
     published,
+    remembered,
     study,
     table,
+    trainer_of,
     warm_started,
 )
 
-from ludus.envs.task import derive_seed
 from ludus.trainer.advantages import ADVANTAGES
 from ludus.trainer.batch import pack
 from ludus.trainer.config import TrainConfig
@@ -56,27 +56,26 @@ BASE = TrainConfig(
 )
 
 
-def arms() -> dict[str, TrainConfig]:
-    """Each estimator in each game."""
+def arms(game: str) -> dict[str, TrainConfig]:
+    """Each estimator in a game."""
     return {
-        f"{name}, {game}": replace(BASE, env_args=args, advantage=spec)
-        for game, args in GAMES.items()
+        f"{name}, {game}": replace(BASE, env_args=GAMES[game], advantage=spec)
         for name, spec in ESTIMATORS.items()
     }
 
 
-def statistics(config: TrainConfig, *, batches: int = 24) -> dict[str, dict[str, float]]:
+def statistics(config: TrainConfig) -> dict[str, dict[str, float]]:
     """Every estimator on the same batches of games of one fixed policy, after 4 to settle."""
-    with tempfile.TemporaryDirectory() as out:
-        trainer = Trainer(replace(config, episodes=64, out=f"{out}/run"))
+    batches = 16
+    begun = warm_started(replace(config, env_args=GAMES["Kuhn"]))
+    trainer = trainer_of(replace(config, model=begun, warmstart_steps=0, episodes=64))
     made: dict[str, Any] = {
         name: make_part("advantage", spec, ADVANTAGES) for name, spec in ESTIMATORS.items()
     }
     means: dict[str, list[tuple[float, float]]] = {name: [] for name in made}
     gradients: dict[str, list[torch.Tensor]] = {name: [] for name in made}
     for number in range(batches + 4):
-        seed = derive_seed(config.seed, "statistics", number)
-        episodes = trainer.sampler.rollout([None] * 64, seed=seed)  # type: ignore[list-item]
+        episodes = trainer.sampler.sample(number)
         trajectories = [t for e in episodes for t in e.trajectories]
         for name, estimator in made.items():
             advantages = estimator(episodes)
@@ -84,7 +83,7 @@ def statistics(config: TrainConfig, *, batches: int = 24) -> dict[str, dict[str,
                 continue
             by_seat = [
                 [a[0] for a, t in zip(advantages, trajectories, strict=True) if t.role == role]
-                for role in trainer.arena.env.ROLES
+                for role in trainer.arenas[0].env.ROLES
             ]
             means[name].append((float(np.mean(by_seat[0])), float(np.mean(by_seat[1]))))
             gradients[name].append(_gradient(trainer, trajectories, advantages))
@@ -124,15 +123,7 @@ def start(seed: int) -> TrainConfig:
 def fixed_policies(seeds: int) -> dict[str, list[dict[str, dict[str, float]]]]:
     """Game -> for each seed the statistics of its warm started policy."""
     return {
-        game: [
-            statistics(
-                replace(
-                    BASE, env_args=args, seed=seed,
-                    model=warm_started(start(seed)), warmstart_steps=0,
-                )
-            )
-            for seed in range(seeds)
-        ]
+        game: [remembered(statistics, replace(start(seed), env_args=args)) for seed in range(seeds)]
         for game, args in GAMES.items()
     }
 
@@ -140,7 +131,7 @@ def fixed_policies(seeds: int) -> dict[str, list[dict[str, dict[str, float]]]]:
 def report(runs: Sequence[Run], fixed: dict[str, list[dict[str, dict[str, float]]]]) -> str:
     """Both tables."""
     rows = [
-        "At a fixed policy (warm started, one a seed; 24 batches of 64 games):",
+        "At a fixed policy (warm started, one a seed; 16 batches of 64 games):",
         "",
         "| estimator | game | seat bias, chips | variance of the gradient, RAE's = 1 |",
         "|---|---|---|---|",
@@ -165,18 +156,20 @@ def main(args: Sequence[str] | None = None) -> None:
         runs, fixed = published("rae")
     else:
         fixed = fixed_policies(given.seeds)
-        wanted = arms()
-        if given.steps:
-            wanted = {name: replace(arm, steps=given.steps) for name, arm in wanted.items()}
-        runs = study(
-            wanted,
-            seeds=given.seeds,
-            lrs=(5e-4, 1e-3),
-            tune_seeds=given.tune_seeds,
-            watch=WATCH,
-            score=lambda run: -run.late("eval/exploitability"),
-            starts=start,
-        )
+        runs = []
+        for game in reversed(GAMES):
+            wanted = arms(game)
+            if given.steps:
+                wanted = {name: replace(arm, steps=given.steps) for name, arm in wanted.items()}
+            runs += study(
+                wanted,
+                seeds=given.seeds,
+                lrs=(5e-4, 1e-3),
+                tune_seeds=given.tune_seeds,
+                watch=WATCH,
+                score=lambda run: -run.late("eval/exploitability"),
+                starts=start,
+            )
     text = report(runs, fixed)
     print(text)
     if given.publish or given.report:

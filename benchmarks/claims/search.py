@@ -25,12 +25,12 @@ WORLD = TrainConfig(
     env_args='{"hops": 2, "size": "tiny", "tools": ["search"], "max_calls": 4}',
     model="small:max_positions=768,vocab_size=768",
     max_reply_tokens=20,
-    on_invalid="penalize",
-    steps=24,
-    episodes=32,
+    on_invalid="noop",
+    steps=40,
+    episodes=64,
     warmstart_agent="expert:0.3",
     warmstart_episodes=64,
-    warmstart_steps=75,
+    warmstart_steps=200,
     eval_every=NEVER,
 )
 
@@ -68,7 +68,7 @@ def main(args: Sequence[str] | None = None) -> None:
         else study(
             wanted,
             seeds=given.seeds,
-            lrs=(1e-3, 3e-3),
+            lrs=(1e-4, 3e-4),
             tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: run.late("rollout/success"),
@@ -77,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> None:
     text = table(runs, COLUMNS, against="GRPO")
     print(text)
     if given.publish or given.report:
-        pictures = {"search": picture(runs, "rollout/success", "accuracy, mean of 3", smooth=3)}
+        pictures = {"search": picture(runs, "rollout/success", "accuracy, mean of 5", smooth=5)}
         publish("search", runs, text, pictures)
 
 

@@ -1,6 +1,6 @@
 """Small worlds in which the claims are measured; importing this registers them.
 
-    ludus.make("worlds:claims/FewHouses-v1")
+ludus.make("worlds:claims/FewHouses-v1")
 """
 
 import random
