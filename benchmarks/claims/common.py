@@ -236,6 +236,7 @@ def study(
     watch: Sequence[str],
     score: Callable[[Run], float],
     starts: Callable[[int], TrainConfig] | None = None,
+    tune: Sequence[str] = (),
 ) -> list[Run]:
     """Tune each arm's learning rate on the first seeds, then run all seeds at the best one.
 
@@ -247,6 +248,7 @@ def study(
         watch: Metrics to keep.
         score: Larger is better.
         starts: Seed -> whose warm start it begins with, see `train`.
+        tune: The arms that are tuned, by default all; the others take the rate of the first.
 
     Returns:
         All runs, those of the rates that were not chosen included.
@@ -261,17 +263,22 @@ def study(
         runs.append(run)
         return run
 
-    tuned = {arm: {lr: [] for lr in lrs} for arm in arms}  # type: dict[str, dict[float, list[Run]]]
-    if len(lrs) > 1:
-        for seed in range(min(tune_seeds, seeds)):
-            for arm in arms:
-                for lr in lrs:
-                    tuned[arm][lr].append(go(arm, lr, seed))
+    tuned: dict[str, list[Run]] = {arm: [] for arm in tune or arms}
+    for seed in range(min(tune_seeds, seeds) if len(lrs) > 1 else 0):
+        for arm, tried in tuned.items():
+            tried += [go(arm, lr, seed) for lr in lrs]
+
+    def rate(arm: str) -> float:
+        tried = tuned.get(arm, tuned[next(iter(arms))])
+        totals = {lr: sum(score(run) for run in tried if run.lr == lr) for lr in lrs}
+        return max(totals, key=totals.__getitem__)
+
+    best = {arm: rate(arm) for arm in arms}
+    done = {(run.arm, run.lr, run.seed) for run in runs}
     for seed in range(seeds):
         for arm in arms:
-            lr = max(lrs, key=lambda lr: float(np.mean([score(r) for r in tuned[arm][lr]] or [0])))
-            if seed >= len(tuned[arm][lr]):
-                go(arm, lr, seed)
+            if (arm, best[arm], seed) not in done:
+                go(arm, best[arm], seed)
     return runs
 
 

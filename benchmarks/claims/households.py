@@ -54,9 +54,9 @@ def arms() -> dict[str, TrainConfig]:
             grpo, entropy=ENTROPY, entropy_end=ENTROPY, entropy_schedule="constant"
         ),
         "GRPO + EPO": replace(grpo, regularizers=(f"epo:weight={ENTROPY}",)),
-        "PPO": in_world("ppo"),
         "GiGPO": in_world("gigpo"),
         "EMPG": in_world("empg"),
+        "PPO": in_world("ppo"),
     }
 
 
@@ -90,6 +90,7 @@ def main(args: Sequence[str] | None = None) -> None:
             tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: run.late("rollout/success"),
+            tune=("GRPO",),
         )
     )
     text = table(runs, COLUMNS, against="GRPO")
