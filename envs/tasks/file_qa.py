@@ -19,7 +19,9 @@ KEPT_CONTEXTS = 16
 
 
 class FileQA(SearchQA):
-    """Rows are HotpotQA's (`question`, `answer`, `supporting_facts`, `context`) or Search-R1's and
+    """Questions to be answered by searching, and their corpus, from files.
+
+    Rows are HotpotQA's (`question`, `answer`, `supporting_facts`, `context`) or Search-R1's and
     FlashRAG's (`question`, `golden_answers`); `answers`, a list as `answer`, and `answer_aliases`
     do as well. A task holds its whole row.
 

@@ -21,7 +21,9 @@ _STEP = re.compile(r"<<([-+*/().\d\s]+)=[^<>]*>>")
 
 
 class GSM8K(WithPython):
-    """The number after "####" is the answer. With `tools=["python"]` the oracle's program is the
+    """Problems in words whose answer is a number, from GSM8K's own files.
+
+    The answer is the number after "####". With `tools=["python"]` the oracle's program is the
     calculations that the solution is annotated with.
 
     Parameters, beside those of `WithPython`:
@@ -29,6 +31,7 @@ class GSM8K(WithPython):
     """
 
     ENV_ID = "ludus/GSM8K-v1"
+    SPLIT_BY = "content"
     SPLITS: ClassVar[Mapping[str, int]] = {"train": 7473, "test": 1319}
     PARAMS: ClassVar[Mapping[str, Any]] = {**WithPython.PARAMS, "data": ""}
 

@@ -108,7 +108,10 @@ class WithPython(UsesTools, NumberQuestions):
 
 
 class PythonMath(WithPython, MathQuestions):
-    """`MathQuestions` with a Python interpreter, stateless. Parameters: those of both."""
+    """Arithmetic and algebra too large for the head, and a Python interpreter, stateless.
+
+    Parameters are those of `MathQuestions` and `WithPython`.
+    """
 
     ENV_ID = "ludus/PythonMath-v1"
     PARAMS: ClassVar[Mapping[str, Any]] = {
