@@ -237,7 +237,9 @@ class TreeSearch:
     def check(self, leaves: int) -> None:
         """As many leaves in every tree."""
         if leaves % self.trees:
-            raise ValueError(f"branching grows trees={self.trees}, which {leaves} is no multiple of")
+            raise ValueError(
+                f"branching grows trees={self.trees}, which {leaves} is no multiple of"
+            )
 
     def grow(self, tree: Growth, rng: random.Random) -> Start:
         """Roots; and when all episodes have ended, branches of them."""

@@ -60,16 +60,14 @@ class TreeRollout(Rollout):
         keep_replays: int = 0,
         needs: Collection[str] = (),
     ) -> None:
-        super().__init__(
-            engine, chat, make_env, sampling, keep_replays=keep_replays, needs=needs
-        )
+        super().__init__(engine, chat, make_env, sampling, keep_replays=keep_replays, needs=needs)
         branching.check(leaves)
         self.branching, self.leaves = branching, leaves
 
     def _begin(self, tasks: Sequence[Task | None]) -> None:
         self._groups = []
         for first in range(0, len(tasks), self.leaves):
-            growth = Growth(min(self.leaves, len(tasks) - first), self.chat.vocabulary)
+            growth = Growth(min(self.leaves, len(tasks) - first), self._policy.chat.vocabulary)
             rng = random.Random(derive_seed(self._seed, "branching", first))
             self._groups.append(_Group(first, tasks[first], growth, rng))
         for group in self._groups:
