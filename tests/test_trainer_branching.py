@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ class Replayed(Patient):
     """The same, forked by playing it again."""
 
     ENV_ID = "test/Patient-v1"
-    metadata: ClassVar[dict[str, Any]] = {**Patient.metadata, "fork": "replay"}
+    metadata = {**Patient.metadata, "fork": "replay"}  # noqa: RUF012
 
 
 def played(

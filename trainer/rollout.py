@@ -6,7 +6,7 @@ and its next prompt joins the batch while the others are still being sampled.
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
@@ -34,8 +34,16 @@ class Seat:
 
     def twin(self, session: Session) -> "Seat":
         """The same past, to go on in another session."""
-        noted = (self.texts, self.invalid, self.called, self.rewards, self.states)
-        return Seat(self.agent, session, self.leaf, *map(list, noted), list(self.golden))
+        return replace(
+            self,
+            session=session,
+            texts=list(self.texts),
+            invalid=list(self.invalid),
+            called=list(self.called),
+            rewards=list(self.rewards),
+            states=list(self.states),
+            golden=list(self.golden),
+        )
 
 
 @dataclass(slots=True)
