@@ -83,8 +83,8 @@ def test_the_options() -> None:
     # Each is a promise to users. A change here is a change of the command line.
     assert [field.name for field in dataclasses.fields(TrainConfig)] == [
         "env", "env_args", "curriculum", "needs", "model", "out", "seed", "device", "threads",
-        "steps", "episodes", "group_size", "branching", "opponent", "format", "on_invalid", "forfeit",
-        "max_reply_tokens", "temperature",
+        "steps", "episodes", "group_size", "branching", "opponent", "format", "on_invalid",
+        "forfeit", "max_reply_tokens", "temperature",
         "shaping", "filters", "refill", "advantage", "modulation", "edits", "loss",
         "sequence_mask", "corrections", "regularizers", "clip_low", "clip_high",
         "aggregation", "norm", "epochs", "bin_tokens", "micro_tokens",

@@ -28,7 +28,8 @@ class TrainConfig:
     """How a step's groups are spread over environments and levels: even; sec, a bandit over what is
     learnt from each; ladder, a level at a time, up at a success rate ("ladder:up=0.7,over=256")."""
     needs: tuple[str, ...] = ()
-    """What the environment must have besides what the parts below ask for: seats, one seat, golden, fork."""
+    """What the environment must have besides what the parts below ask for: seats, one seat, golden,
+    fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
