@@ -12,7 +12,7 @@ from ludus.agents.base import Agent, Prepares, make_agent
 from ludus.agents.solvers.game_tree import GameTree, build_tree
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
-from ludus.envs.task import TaskSet
+from ludus.envs.task import TaskSet, derive_seed
 from ludus.envs.text import Message
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.warmstart import imitations
@@ -47,6 +47,14 @@ class Arena:
     def imitations(self, episodes: int, *, agent: str, seed: int) -> list[tuple[Message, ...]]:
         """See `warmstart.imitations`."""
         return imitations(self.env_id, episodes, agent=agent, seed=seed, **self.kwargs)
+
+    def openings(self, episodes: int, *, seed: int) -> list[tuple[Message, ...]]:
+        """What seats are told before anything is said: for environments nobody can imitate in."""
+        found = []
+        for number in range(episodes):
+            self.env.reset(seed=derive_seed(seed, "opening", number))
+            found += [self.env.observe(seat).messages for seat in self.env.acting]
+        return found
 
     def others(self, own: str, agent: Agent | None) -> dict[str, Agent]:
         """Who plays the seats beside one of `own`."""

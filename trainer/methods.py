@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ludus.agents.base import make_agent
 from ludus.trainer.batch import MicroBatch, pack
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit, Credited
@@ -142,6 +143,8 @@ def check(config: "TrainConfig") -> None:
         )
     make_curriculum(config)
     make_pool(config)
+    if config.warmstart_agent != "random":
+        make_agent(config.warmstart_agent)
     make_loss(config)
     make_corrections(config)
     make_regularizers(config)

@@ -8,7 +8,7 @@ no asynchrony (on one machine the learner and the engine share the processor).
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from ludus.agents.policy import ModelAgent
 from ludus.agents.small_model import load_model
 from ludus.envs.text import Message
 from ludus.trainer import checkpoint, evaluate, methods
-from ludus.trainer.arena import make_arenas
+from ludus.trainer.arena import Arena, make_arenas
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credited
 from ludus.trainer.finish import finish
@@ -78,8 +78,9 @@ class Trainer:
         )
         self.chat = Chat(self.tokenizer)
         if found is None:
+            conversations = self._all_imitations()
             begin_run(config)
-            self._warm_start()
+            self._warm_start(conversations)
         self.engine = make_engine(self.model)
         sampling = SamplingParams(
             max_tokens=config.max_reply_tokens, temperature=config.temperature
@@ -99,14 +100,37 @@ class Trainer:
 
     def _texts(self) -> list[str]:
         """What a tokenizer made from nothing learns its merges from."""
-        return [said.content for conversation in self._imitations(64) for said in conversation]
+        found = []
+        for arena in self.arenas:
+            try:
+                found += self._imitations(arena, 64 // len(self.arenas))
+            except ValueError:  # it is only there that nobody can be imitated
+                found += arena.openings(16, seed=self.config.seed)
+        return [said.content for conversation in found for said in conversation]
 
-    def _imitations(self, episodes: int) -> list[tuple[Message, ...]]:
+    def _imitations(self, arena: Arena, episodes: int) -> list[tuple[Message, ...]]:
+        config = self.config
+        return arena.imitations(episodes, agent=config.warmstart_agent, seed=config.seed)
+
+    def _all_imitations(self) -> list[tuple[Message, ...]]:
+        """Of all arenas where somebody can be imitated; none if there is to be no warm start.
+
+        Raises:
+            ValueError: If there is no such arena.
+        """
         found: list[tuple[Message, ...]] = []
-        config, arenas = self.config, len(self.arenas)
+        problem: ValueError | None = None
+        if not (self.config.warmstart_episodes and self.config.warmstart_steps):
+            return found
         for i, arena in enumerate(self.arenas):
-            share = len(range(i, episodes, arenas))
-            found += arena.imitations(share, agent=config.warmstart_agent, seed=config.seed)
+            share = len(range(i, self.config.warmstart_episodes, len(self.arenas)))
+            try:
+                found += self._imitations(arena, share)
+            except ValueError as error:
+                problem = error
+                self.say(f"warm start: nothing to imitate in {arena.env_id}")
+        if problem is not None and not found:
+            raise problem
         return found
 
     def _open_pool(self, pool: Pool, *, fresh: bool) -> None:
@@ -118,11 +142,10 @@ class Trainer:
         if fresh:
             pool.add(0, self.model, self.tokenizer)
 
-    def _warm_start(self) -> None:
-        config = self.config
-        if not (config.warmstart_episodes and config.warmstart_steps):
+    def _warm_start(self, conversations: Sequence[tuple[Message, ...]]) -> None:
+        if not conversations:
             return
-        conversations = self._imitations(config.warmstart_episodes)
+        config = self.config
         who = "random legal play" if config.warmstart_agent == "random" else config.warmstart_agent
         started = time.monotonic()
         self.say(
