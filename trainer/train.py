@@ -20,7 +20,7 @@ from ludus.agents.policy import ModelAgent
 from ludus.agents.small_model import load_model
 from ludus.envs.text import Message
 from ludus.trainer import checkpoint, evaluate, methods
-from ludus.trainer.arena import Arena, make_arenas
+from ludus.trainer.arena import all_imitations, make_arenas, tokenizer_texts
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credited
 from ludus.trainer.finish import finish
@@ -72,13 +72,13 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.model, self.tokenizer = build_model(
             config.model if found is None else str(found.model_path),
-            texts=self._texts,
+            texts=lambda: tokenizer_texts(config, self.arenas),
             seed=config.seed,
             device=config.device,
         )
         self.chat = Chat(self.tokenizer)
         if found is None:
-            conversations = self._all_imitations()
+            conversations = all_imitations(config, self.arenas, say)
             begin_run(config)
             self._warm_start(conversations)
         self.engine = make_engine(self.model)
@@ -97,41 +97,6 @@ class Trainer:
             self._load(found)
 
     # ---- beginning and resuming -------------------------------------------------------------
-
-    def _texts(self) -> list[str]:
-        """What a tokenizer made from nothing learns its merges from."""
-        found = []
-        for arena in self.arenas:
-            try:
-                found += self._imitations(arena, 64 // len(self.arenas))
-            except ValueError:  # it is only there that nobody can be imitated
-                found += arena.openings(16, seed=self.config.seed)
-        return [said.content for conversation in found for said in conversation]
-
-    def _imitations(self, arena: Arena, episodes: int) -> list[tuple[Message, ...]]:
-        config = self.config
-        return arena.imitations(episodes, agent=config.warmstart_agent, seed=config.seed)
-
-    def _all_imitations(self) -> list[tuple[Message, ...]]:
-        """Of all arenas where somebody can be imitated; none if there is to be no warm start.
-
-        Raises:
-            ValueError: If there is no such arena.
-        """
-        found: list[tuple[Message, ...]] = []
-        problem: ValueError | None = None
-        if not (self.config.warmstart_episodes and self.config.warmstart_steps):
-            return found
-        for i, arena in enumerate(self.arenas):
-            share = len(range(i, self.config.warmstart_episodes, len(self.arenas)))
-            try:
-                found += self._imitations(arena, share)
-            except ValueError as error:
-                problem = error
-                self.say(f"warm start: nothing to imitate in {arena.env_id}")
-        if problem is not None and not found:
-            raise problem
-        return found
 
     def _open_pool(self, pool: Pool, *, fresh: bool) -> None:
         def load(path: Path) -> ModelAgent:
