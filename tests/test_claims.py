@@ -75,7 +75,7 @@ def test_one_claim_from_end_to_end(
     monkeypatch.setattr(claims, "RESULTS", tmp_path)
     begin, end = "<!-- rae: made by benchmarks/claims/rae.py -->", "<!-- end of rae -->"
     (tmp_path / "claims.md").write_text(f"before\n{begin}\n{end}\nafter\n")
-    small = rae.replace(rae.BASE, episodes=16, warmstart_episodes=8, warmstart_steps=1)
+    small = rae.replace(rae.BASE, episodes=16, warmstart_episodes=64, warmstart_steps=40)
     monkeypatch.setattr(rae, "BASE", small)
     monkeypatch.setattr(rae, "GAMES", {"Kuhn": rae.GAMES["Kuhn"]})
     args = ["--seeds", "1", "--tune-seeds", "1", "--steps", "2", "--publish"]

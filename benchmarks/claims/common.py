@@ -210,7 +210,9 @@ def train(
 
 
 class _Observed:
-    """Credit, and the share of groups that it gives nothing to learn from."""
+    """Credit; with it, the share of groups that it gives nothing to learn from, and how many
+    replies before the last of their episode were sampled, each once however many branches share it:
+    in tasks with tools, the calls that were made."""
 
     def __init__(self, credit: Credit) -> None:
         self.credit = credit
@@ -224,6 +226,14 @@ class _Observed:
         groups = len({(t.task_key, t.role) for e in episodes for t in e.trajectories})
         heard = sum(peak > 1e-6 for peak in loudest.values())
         credited.metrics["claims/silent"] = 1 - heard / max(groups, 1)
+        calls = {
+            id(node)
+            for e in episodes
+            for t in e.trajectories
+            for node in t.leaf.path()
+            if node.is_action and node.turn < len(t.turns) - 1
+        }
+        credited.metrics["claims/calls"] = float(len(calls))
         return credited
 
 

@@ -1,9 +1,10 @@
-"""IGPO's claim: turn rewards from information gain against GRPO on the outcome alone.
+"""IGPO's and ARPO's claims, against GRPO: turn rewards from information gain; branching.
 
 Sixteen questions of two hops, each over a small corpus of its own, 4 calls of the search tool, and
-reward 1 for the right answer. Both arms begin with the same model, which imitated an expert that
-errs. Compared are accuracy by episodes played, and how many groups say nothing: those in which all
-outcomes are equal teach GRPO nothing.
+reward 1 for the right answer. All arms begin with the same model, which imitated an expert that
+errs. Compared are accuracy by episodes played; how many groups say nothing, since those in which
+all outcomes are equal teach GRPO nothing; and how many calls were made, of which branches share
+those before they part.
 
     python benchmarks/claims/search.py --seeds 5
 """
@@ -12,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import worlds  # noqa: F401  # registers the questions
-from common import NEVER, options, picture, publish, published, study, table
+from common import NEVER, Run, options, picture, publish, published, study, table
 
 from ludus.trainer.config import RECIPES, TrainConfig
 
 WATCH = (
     "rollout/success", "rollout/entropy", "rollout/turns_mean", "rollout/invalid_rate",
-    "credit/zero_spread", "claims/silent", "loss/grad_norm",
+    "credit/zero_spread", "claims/silent", "claims/calls", "loss/grad_norm",
 )  # fmt: skip
 WORLD = TrainConfig(
     env="worlds:claims/FewQuestions-v1",
@@ -37,13 +38,23 @@ WORLD = TrainConfig(
 
 def in_world(recipe: str) -> TrainConfig:
     """What a recipe says of the method, for these questions."""
-    names = ("advantage", "aggregation", "loss", "epochs", "group_size")
+    names = ("advantage", "aggregation", "loss", "epochs", "branching", "group_size")
     return replace(WORLD, **{name: getattr(RECIPES[recipe], name) for name in names})
 
 
 def arms() -> dict[str, TrainConfig]:
-    """GRPO first: it is what IGPO is compared with."""
-    return {"GRPO": in_world("grpo"), "IGPO": in_world("igpo")}
+    """GRPO first: it is what the others are compared with. Eight leaves a task in all of them."""
+    arpo = replace(in_world("arpo"), group_size=8)
+    return {"GRPO": in_world("grpo"), "IGPO": in_world("igpo"), "ARPO": arpo}
+
+
+def calls_until(run: Run, accuracy: float = 0.5) -> float:
+    """Calls made until the mean accuracy of 5 steps was reached, or in the whole run if never."""
+    successes, calls = run.curves["rollout/success"], run.curves["claims/calls"]
+    for step in range(5, len(calls) + 1):
+        if sum(successes[step - 5 : step]) / 5 >= accuracy:
+            return sum(calls[:step])
+    return sum(calls)
 
 
 COLUMNS = {
@@ -52,6 +63,8 @@ COLUMNS = {
     "groups of equal outcomes": lambda run: run.late("credit/zero_spread", 1.0),
     "groups without a signal": lambda run: run.late("claims/silent", 1.0),
     "turns, last quarter": lambda run: run.late("rollout/turns_mean"),
+    "calls made": lambda run: sum(run.curves["claims/calls"]),
+    "calls until accuracy was reached": calls_until,
     "entropy, last quarter": lambda run: run.late("rollout/entropy"),
 }
 
