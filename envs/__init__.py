@@ -48,9 +48,27 @@ register(
     tags=("adapter", "needs: games"),
 )
 
+register(
+    "ludus/Gymnasium-v1", "ludus.envs.adapters.gymnasium:Gymnasium", tags=("adapter", "one-seat")
+)
+
+register(
+    "ludus/ReasoningGym-v1",
+    "ludus.envs.adapters.reasoning_gym:ReasoningGym",
+    tags=("adapter", "one-seat", "golden", "needs: reasoning-gym"),
+)
+register(
+    "ludus/TextArena-v1",
+    "ludus.envs.adapters.textarena:TextArena",
+    tags=("adapter", "needs: textarena"),
+)
 _WORLDS = {
     "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),
     "Household": ("household.env:Household", ("one-seat", "golden", "world")),
+    "ScienceWorld": (
+        "scienceworld:ScienceWorld",
+        ("one-seat", "golden", "world", "needs: scienceworld", "slow"),
+    ),
 }
 for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)
