@@ -1,7 +1,8 @@
 """Who answers: anything that maps a seat's view of an environment to a reply.
 
 Opponents are data. A spec names an agent, with an argument after a colon: "random", "expert",
-"minimax", "mcts:200", "nash", "negotiator", "human", or the path of a checkpoint or model folder.
+"hasty:0.8", "minimax", "mcts:200", "nash", "negotiator", "human", or the path of a checkpoint or
+model folder.
 """
 
 import difflib
@@ -46,14 +47,23 @@ def _random(argument: str) -> Agent:
 def _expert(argument: str) -> Agent:
     from ludus.agents.scripted import ExpertAgent
 
+    return _with_share("expert", argument, ExpertAgent, "random replies")
+
+
+def _hasty(argument: str) -> Agent:
+    from ludus.agents.scripted import HastyAgent
+
+    return _with_share("hasty", argument, HastyAgent, "answers given at once")
+
+
+def _with_share(name: str, argument: str, build: Callable[..., Agent], of: str) -> Agent:
     if not argument:
-        return ExpertAgent()
+        return build()
     try:
-        return ExpertAgent(float(argument))
+        return build(float(argument))
     except ValueError:
         raise ValueError(
-            f"expert takes its share of random replies, in [0, 1], as in expert:0.2, "
-            f"not {argument!r}"
+            f"{name} takes its share of {of}, in [0, 1], as in {name}:0.2, not {argument!r}"
         ) from None
 
 
@@ -104,6 +114,7 @@ def _without_argument(name: str, argument: str, build: Callable[[], Agent]) -> A
 AGENTS: dict[str, Callable[[str], Agent]] = {
     "random": _random,
     "expert": _expert,
+    "hasty": _hasty,
     "minimax": _minimax,
     "mcts": _mcts,
     "nash": _nash,

@@ -68,6 +68,28 @@ class ExpertAgent:
         return self._random.act(env, seat, rng)
 
 
+class HastyAgent(ExpertAgent):
+    """The expert, but in a share of its replies it answers at once, without the calls and steps
+    that would find the answer. What learns from it can use its tools, and mostly does not.
+
+    Args:
+        share: Of the replies, in [0, 1].
+    """
+
+    def __init__(self, share: float = 0.75) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must be in [0, 1], got {share}")
+        super().__init__()
+        self.share = share
+
+    def act(self, env: TextEnv, seat: str, rng: random.Random) -> str:
+        """The answer, or the expert's reply."""
+        golden = env.golden(seat) if rng.random() < self.share else None
+        if golden is not None and golden.action is not None:
+            return golden.action
+        return super().act(env, seat, rng)
+
+
 class MinimaxAgent:
     """Perfect play where nothing is hidden; equally good moves are drawn from equally often.
 

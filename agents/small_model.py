@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -40,6 +40,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
 
+IN_LONG_NUMBER = Regex(r"\d(?=\d)|(?<=\d)\d")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -47,6 +48,9 @@ def small_tokenizer(
     texts: Iterable[str] = (), *, vocab_size: int = 512, max_positions: int = 1024
 ) -> Any:
     """Byte-level BPE trained on the texts, with ChatML special tokens and template.
+
+    Numbers of several digits are read digit by digit, as Qwen's are: they can be copied, whatever
+    the texts held.
 
     Any string comes back unchanged from encode and decode. The text of a special token inside a
     message is encoded as that token, so untrusted text should be cleaned before.
@@ -65,7 +69,12 @@ def small_tokenizer(
     if vocab_size < MIN_VOCAB_SIZE:
         raise ValueError(f"vocab_size must be at least {MIN_VOCAB_SIZE}, got {vocab_size}")
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(IN_LONG_NUMBER, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

@@ -42,26 +42,18 @@ _GAMES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 for _name, (_where, _tags, _suites) in _GAMES.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags, suites=_suites)
-register(
-    "ludus/OpenSpiel-v1",
-    "ludus.envs.adapters.openspiel:OpenSpiel",
-    tags=("adapter", "needs: games"),
-)
+_ADAPTERS = {
+    "Gymnasium": ("gymnasium:Gymnasium", ("one-seat",)),
+    "OpenSpiel": ("openspiel:OpenSpiel", ("needs: games",)),
+    "PettingZoo": ("pettingzoo:PettingZoo", ("needs: marl",)),
+    "ReasoningGym": (
+        "reasoning_gym:ReasoningGym", ("one-seat", "golden", "needs: reasoning-gym", "slow"),
+    ),
+    "TextArena": ("textarena:TextArena", ("needs: textarena", "slow")),
+}  # fmt: skip
+for _name, (_where, _tags) in _ADAPTERS.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.adapters.{_where}", tags=("adapter", *_tags))
 
-register(
-    "ludus/Gymnasium-v1", "ludus.envs.adapters.gymnasium:Gymnasium", tags=("adapter", "one-seat")
-)
-
-register(
-    "ludus/ReasoningGym-v1",
-    "ludus.envs.adapters.reasoning_gym:ReasoningGym",
-    tags=("adapter", "one-seat", "golden", "needs: reasoning-gym"),
-)
-register(
-    "ludus/TextArena-v1",
-    "ludus.envs.adapters.textarena:TextArena",
-    tags=("adapter", "needs: textarena"),
-)
 _WORLDS = {
     "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),
     "Household": ("household.env:Household", ("one-seat", "golden", "world")),
@@ -72,8 +64,10 @@ _WORLDS = {
 }
 for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)
-register(
-    "ludus/PythonMath-v1",
-    "ludus.envs.tasks.python_math:PythonMath",
-    tags=("one-seat", "golden", "tools"),
-)
+
+_TASKS = {
+    "HopQA": ("hop_qa:HopQA", ("one-seat", "golden", "tools", "needs: search")),
+    "PythonMath": ("python_math:PythonMath", ("one-seat", "golden", "tools")),
+}
+for _name, (_where, _tags) in _TASKS.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.tasks.{_where}", tags=_tags)

@@ -1,4 +1,4 @@
-"""How an action is written in a reply: alone, boxed, or tagged.
+"""How an action is written in a reply: alone, boxed, tagged.
 
 An action text is what an agent sends; a move is what the game understands. `write` turns moves
 into texts, `read` turns replies back into moves, and `read(write(move)) == move`.
@@ -11,6 +11,7 @@ from typing import Any
 
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 _TAG = re.compile(r"<action>(.*?)</action>", re.DOTALL)
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +55,11 @@ FORMATS: dict[str, ActionFormat] = {
         lambda move: f"<action>{move}</action>",
         _last(_TAG),
     ),
+    "answer": ActionFormat(
+        "Think step by step, then give the answer as <answer>...</answer>.",
+        lambda move: f"<answer>{move}</answer>",
+        _last(_ANSWER),
+    ),
 }
-"""`boxed` is SPIRAL's (arXiv:2506.24119): the last box counts."""
+"""`boxed` is SPIRAL's (arXiv:2506.24119): the last box counts; `answer` is Search-R1's
+(arXiv:2503.09516)."""

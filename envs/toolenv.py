@@ -21,6 +21,8 @@ from ludus.envs.text import Message, Obs
 from ludus.tools import Tool, find_tool
 from ludus.tools.calls import CALL_FORMATS, BadCall, CallFormat, ToolCall
 
+Step = tuple[Obs, float, bool, bool, Info]
+
 TOOL_PARAMS: dict[str, Any] = {
     "tools": [], "call_format": "hermes", "max_calls": 8, "call_cost": 0.0,
 }  # fmt: skip
@@ -82,20 +84,22 @@ class UsesTools(TextEnv):
         calls = f"You have {self.params['max_calls']} calls."
         return f"{rules}\n\n{self.call_format.explain(tools)}\n{calls}\n"
 
-    def step(self, action: str, *, seat: str | None = None) -> tuple[Obs, float, bool, bool, Info]:
+    def step(self, action: str, *, seat: str | None = None) -> Step:
         """As `TextEnv.step`; a reply that calls a tool is answered by its result.
 
         `info["tool_call"]` then has the tool's name and arguments, whether it failed, and the
-        calls left.
+        calls left; `info["metrics"]["calls"]` is how many its seat has made.
         """
         actor = seat or (self._waiting[0] if self._waiting else "")
         call, problem = self._read_call(action, actor)
         if actor not in self._waiting or (call is None and not problem):
-            return super().step(action, seat=seat)
+            told = super().step(action, seat=seat)
+            return self._with_calls(told, actor)
         self._log.append((actor, action))
         self._transcripts[actor].append(Message("assistant", action))
         if call is None or problem:
-            return self._finish_step(actor, self._answer_invalid(actor, problem), problem)
+            told = self._finish_step(actor, self._answer_invalid(actor, problem), problem)
+            return self._with_calls(told, actor)
         self._mistakes.pop(actor, None)
         (tool,) = (tool for tool in self.tools() if tool.name == call.name)
         memories = self._memories.setdefault(actor, {})
@@ -115,6 +119,11 @@ class UsesTools(TextEnv):
             "error": result.error,
             "left": self.calls_left(actor),
         }
+        return self._with_calls(told, actor)
+
+    def _with_calls(self, told: Step, actor: str) -> Step:
+        calls = float(self._calls_made.get(actor, 0))
+        told[4]["metrics"] = {**told[4].get("metrics", {}), "calls": calls}
         return told
 
     def _read_call(self, reply: str, seat: str) -> tuple[ToolCall | None, str]:

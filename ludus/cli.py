@@ -21,7 +21,9 @@ COMMANDS = {
     "play": "play an environment at the terminal, against any opponent",
     "train": "train a language model by a recipe",
     "eval": "play a policy against opponents, seat by seat, with confidence intervals",
+    "serve": "an environment to OpenEnv's clients, over WebSocket and HTTP",
     "tool": "run Python in a sandbox, or search a corpus, as an agent would",
+    "serve-search": "a corpus over HTTP, as Search-R1's retrieval servers answer",
     "exploit": "how much best responses win against a policy, exactly",
 }
 
@@ -92,7 +94,7 @@ def run(args: Sequence[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"unknown command {name!r}, {hint}commands: {', '.join(COMMANDS)}")
-    module = importlib.import_module(f"ludus.commands.{name}")
+    module = importlib.import_module(f"ludus.commands.{name.replace('-', '_')}")
     status: int = module.main(rest)
     return status
 
@@ -133,6 +135,8 @@ _EXTRAS = {
     "bm25s": "search",
     "pettingzoo": "marl",
     "pyspiel": "games",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 

@@ -47,8 +47,8 @@ class Counter(gymnasium.Env[np.ndarray[Any, Any], Any]):
 
 COUNTER = Words("Count.", lambda obs, env: f"{obs[0]} after {env.steps}", ("five", "six"))
 
-gymnasium.register("ludus_test/Echo-v0", Echo)
-gymnasium.register("ludus_test/Counter-v0", Counter)
+gymnasium.register("ludus_test/Echo-v0", f"{__name__}:Echo")
+gymnasium.register("ludus_test/Counter-v0", f"{__name__}:Counter")
 WORDS_HERE = f"{__name__}:COUNTER"
 
 

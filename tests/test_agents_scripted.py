@@ -259,3 +259,19 @@ def test_the_expert_does_what_is_right() -> None:
     )
     with pytest.raises(ValueError, match="share of random replies"):
         make_agent("expert:2")
+
+
+def test_the_hasty_use_their_tools_sometimes() -> None:
+    env = ludus.make("ludus/PythonMath-v1", call_format="tags")
+    env.reset(seed=3)
+    golden = env.golden()
+    assert golden is not None
+    assert golden.plan
+    assert golden.action != golden.plan[0]
+    rng = random.Random(0)
+    said = [make_agent("hasty:0.8").act(env, "player_0", rng) for _ in range(500)]
+    assert set(said) == {golden.action, golden.plan[0]}
+    assert 0.75 < said.count(str(golden.action)) / 500 < 0.85
+    assert make_agent("hasty:0").act(env, "player_0", rng) == golden.plan[0]
+    with pytest.raises(ValueError, match="share of answers given at once"):
+        make_agent("hasty:often")

@@ -310,3 +310,28 @@ def test_play(ludus: Ludus) -> None:
     status, out, _ = ludus(*game, "--seat", "player_1", typed="")
     assert status == 0
     assert "you are player_1" in out
+
+
+def test_tasks_are_solved_by_split(ludus: Ludus, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    status, said, err = ludus(
+        "train", "grpo", "--env", "ludus/GuessNumber-v1", *TINY, "--group-size", "2",
+        "--out", str(out),
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    assert "solved 0.0%" in said
+    assert "of 2 tasks of test" in said
+    last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"eval/success", "eval/return", "eval/turns", "rollout/success"} <= last.keys()
+    (row,) = json.loads((out / "result.json").read_text())["tasks"]
+    assert (row["split"], row["episodes"]) == ("test", 2)
+    assert "Held-out tasks" in (out / "report.html").read_text()
+    args = ("eval", "--policy", str(out), "--episodes", "4")
+    status, said, _ = ludus(*args, "--split", "valid")
+    assert status == 0
+    assert "solved" in said
+    record = json.loads((out / "eval-ludus-GuessNumber-v1-valid.json").read_text())
+    assert record["split"] == record["results"][0]["split"] == "valid"
+    status, _, err = ludus(*args, "--split", "nosuch")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "unknown split 'nosuch', allowed: train, valid, test" in err

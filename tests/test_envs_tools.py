@@ -70,6 +70,7 @@ def test_a_call_is_a_turn_and_its_result_an_observation(form: str) -> None:
     assert info["outcome"]["success"]
     assert info["outcome"]["returns"]["player_0"] == 1 - 0.125
     assert "tool_call" not in info
+    assert info["metrics"]["calls"] == 1
     assert env.tool_seconds > 0
 
 

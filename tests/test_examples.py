@@ -26,16 +26,30 @@ def run(*args: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_register_env(tmp_path: Path) -> None:
-    said = run(str(ROOT / "examples" / "register_env.py"), cwd=tmp_path)
-    assert said.startswith("passed")
-    assert "'returns'" in said
+RUNS = {
+    "register_env.py": "'success': True",
+    "two_seats.py": "'winner': 'player_1'",
+    "tool_env.py": "'success': True",
+    "train_selfplay.py": "eval/win_rate/player_0",
+}
+"""Every example, and what it says."""
+
+
+def test_all_examples_are_run() -> None:
+    assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == sorted(RUNS)
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS if name != "train_selfplay.py"])
+def test_an_environment_takes_under_40_lines(name: str, tmp_path: Path) -> None:
+    code = (ROOT / "examples" / name).read_text().partition("if __name__")[0]
+    assert sum(bool(line.strip()) for line in code.splitlines()) < 40
+    assert RUNS[name] in run(str(ROOT / "examples" / name), cwd=tmp_path)
 
 
 @pytest.mark.slow
 def test_train_selfplay(tmp_path: Path) -> None:
     said = run(str(ROOT / "examples" / "train_selfplay.py"), "here", cwd=tmp_path)
-    assert "eval/win_rate/player_0" in said
+    assert RUNS["train_selfplay.py"] in said
     assert (tmp_path / "here" / "report.html").stat().st_size > 10_000
 
 

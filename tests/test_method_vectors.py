@@ -400,7 +400,8 @@ def test_otc() -> None:
 
 def test_otc_updates_the_fewest_before_it_scores() -> None:
     shaping = ToolEconomy(most=4)
-    first = siblings((0.0, 0.0, 1.0), (0.0, 1.0))  # 2 calls, 1 call, both right
+    calls = [("python", "python", ""), ("python", "")]
+    first = siblings((0.0, 0.0, 1.0), (0.0, 1.0), called=calls)  # both right
     assert [e.trajectories[0].ret for e in shaping(first)] == near([0.866025, 1.0])
     (now,) = shaping(siblings((1.0,)))  # right without any call: now the best
     assert now.trajectories[0].ret == 1.0

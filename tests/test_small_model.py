@@ -45,6 +45,12 @@ def test_text_comes_back(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER(text).input_ids) == text
 
 
+def test_long_numbers_are_read_digit_by_digit() -> None:
+    tokenizer = small_tokenizer(["pay 1234567, pay 1 chip or 12"] * 9, vocab_size=400)
+    shown = [tokenizer.decode([i]) for i in tokenizer("pay 1234567, pay 1").input_ids]
+    assert shown == ["pay", " ", *"1234567", ",", " pay", " 1"]
+
+
 def test_chat_template() -> None:
     text = TOKENIZER.apply_chat_template(CHAT[:2], tokenize=False, add_generation_prompt=True)
     assert text == (

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -19,21 +21,25 @@ from ludus.trainer.schedule import SCHEDULES, scheduled
         ({"temperature": 0.0}, "temperature must be more than 0"),
         ({"kl": -0.1}, "kl must be 0 or more, got -0.1"),
         ({"threads": -1}, "threads must be 0 or more"),
-        ({"advantage": "gae"}, "unknown advantage 'gae', allowed: rae, role_mean, group_mean"),
-        ({"loss": "dpo"}, "unknown loss 'dpo', allowed: ppo, reinforce"),
+        (
+            {"advantage": "rea"},
+            "unknown advantage 'rea', nearest: rae, allowed: rae, role_mean, group_m",
+        ),
+        ({"loss": "dpo"}, "unknown loss 'dpo', nearest: ppo, allowed: ppo, reinforce"),
         ({"loss": "ppo:clip=1"}, "loss ppo: .*unexpected keyword argument 'clip'"),
         ({"loss": "gspo:level=word"}, "unknown level 'word', allowed: sequence, turn"),
         ({"loss": "gspo:level"}, "a setting of loss gspo is KEY=VALUE, got 'level'"),
-        ({"filters": ("best",)}, "unknown filter 'best', allowed: dynamic"),
+        ({"filters": ("best",)}, "unknown filter 'best', .*allowed: dynamic"),
         ({"advantage": "no_module:Name"}, "no_module:Name cannot be imported"),
         ({"sequence_mask": -1.0}, "sequence_mask must be 0 or more"),
         ({"aggregation": "mean"}, "unknown aggregation 'mean', allowed: token-mean"),
         ({"format": "xml"}, "unknown format 'xml'"),
         ({"on_invalid": "ignore"}, "unknown on_invalid 'ignore'"),
-        ({"lr_schedule": "steps"}, "unknown lr_schedule 'steps', allowed: constant, linear"),
+        ({"lr_schedule": "steps"}, "unknown lr_schedule 'steps', .*allowed: constant, linear"),
         ({"episodes": 10, "group_size": 4}, "multiple of group_size, got 10 and 4"),
         ({"advantage": "group_mean"}, "group_mean needs group_size >= 2"),
         ({"loss": "reinforce", "epochs": 2}, "reinforce is for epochs 1, got 2"),
+        ({"needs": ("seat",)}, "unknown need 'seat', nearest: seats, allowed: seats, golden, fork"),
         ({"env_args": "[1]"}, "env_args must be a JSON object"),
         ({"env_args": "{"}, "env_args must be a JSON object"),
     ],
@@ -73,7 +79,7 @@ def test_recipes_write_to_folders_of_their_own() -> None:
 def test_the_options() -> None:
     # Each is a promise to users. A change here is a change of the command line.
     assert [field.name for field in dataclasses.fields(TrainConfig)] == [
-        "env", "env_args", "model", "out", "seed", "device", "threads",
+        "env", "env_args", "needs", "model", "out", "seed", "device", "threads",
         "steps", "episodes", "group_size", "opponent", "format", "on_invalid", "forfeit",
         "max_reply_tokens", "temperature",
         "shaping", "filters", "refill", "advantage", "modulation", "edits", "loss",
@@ -82,10 +88,21 @@ def test_the_options() -> None:
         "lr", "lr_end", "lr_schedule", "beta1", "beta2", "weight_decay", "grad_clip",
         "entropy", "entropy_end", "entropy_schedule", "kl", "kl_end", "kl_schedule",
         "magnet_every",
+        "critic_lr", "critic_clip", "critic_warmup",
         "warmstart_agent", "warmstart_episodes", "warmstart_steps", "warmstart_lr",
         "parity_tolerance", "eval_every", "eval_episodes", "checkpoint_every",
     ]  # fmt: skip
     assert all(field.kw_only for field in dataclasses.fields(TrainConfig))
+
+
+def test_naming_the_recipes_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from ludus.commands import train; train.main(['--help']);"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in RECIPES)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -17,7 +17,10 @@ from ludus.agents.policy import ActionProbs, ModelAgent
 from ludus.agents.solvers.game_tree import build_tree
 from ludus.envs import TextEnv
 from ludus.envs.registry import make
-from ludus.trainer.evaluate import against, exploitability, mean_ci, wilson
+from ludus.trainer.arena import Arena
+from ludus.trainer.config import TrainConfig
+from ludus.trainer.evaluate import against, evaluate, exploitability, solve, validation
+from ludus.trainer.intervals import mean_ci, wilson
 from ludus.trainer.load import tree_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -107,11 +110,42 @@ def test_one_episode_is_strict_json() -> None:
     assert json.loads(record)["mean_ci"] is None
 
 
-def test_one_seat_needs_no_opponent() -> None:
-    (found,) = against(scripted("1"), "ludus/GuessNumber-v1", "random", episodes=20, seed=0)
-    assert found.opponent == ""
-    assert 0 < found.win_rate < 1
-    assert found.win_rate == found.mean_return
+def test_one_seat_solves_tasks() -> None:
+    own = scripted("1")
+    assert against(own, "ludus/GuessNumber-v1", "random", episodes=2, seed=0) == []
+    found = solve(own, "ludus/GuessNumber-v1", episodes=20, seed=0)
+    assert found == solve(own, "ludus/GuessNumber-v1", episodes=20, seed=0)
+    assert (found.split, found.episodes, found.errors) == ("test", 20, 0)
+    tasks = make("ludus/GuessNumber-v1").tasks("test").shuffle(0, 20)
+    assert len({task.key for task in tasks}) == 20
+    ones = 0
+    for task in tasks:
+        env = make("ludus/GuessNumber-v1")
+        env.reset(seed=0, options={"task": task})
+        golden = env.golden()
+        assert golden is not None
+        ones += golden.answer == "1"
+    assert found.success_rate == found.mean_return == ones / 20 > 0
+    assert (found.success_low, found.success_high) == wilson(ones, 20)
+    valid = solve(own, "ludus/GuessNumber-v1", episodes=3, seed=0, split="valid")
+    assert valid.split == "valid"
+    with pytest.raises(ValueError, match="has 2 seats"):
+        solve(own, "ludus/KuhnPoker-v1", episodes=1, seed=0)
+
+
+def test_a_split_smaller_than_the_episodes_is_played_again() -> None:
+    house = {"receptacles": 8, "objects": 6}
+    found = solve(scripted("look"), "ludus/Household-v1", episodes=136, seed=0, env_kwargs=house)
+    assert (found.split, found.episodes, found.success_rate) == ("valid_unseen", 136, 0.0)
+
+
+def test_what_a_run_logs_of_tasks() -> None:
+    config = TrainConfig(env="ludus/GuessNumber-v1")
+    own = evaluate(scripted("1"), Arena.of(config), episodes=8, seed=0)
+    assert set(own) == {"eval/success", "eval/return", "eval/turns"}
+    assert validation(make("ludus/GuessNumber-v1")) == ["valid"]
+    assert validation(make("ludus/Household-v1")) == ["valid_seen", "valid_unseen"]
+    assert validation(make("ludus/TicTacToe-v1")) == ["valid"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ludus.agents.engines.embedded import EmbeddedEngine, EmbeddedSession
 from ludus.agents.policy import sampling_for
 from ludus.envs import InvalidMove, Outcome, Replay, Task, TextEnv
 from ludus.envs.registry import make
+from ludus.envs.toolenv import with_tools
 from ludus.trainer.advantages import RAE
 from ludus.trainer.metrics import rollout_metrics
 from ludus.trainer.rollout import Rollout
@@ -251,6 +252,28 @@ def test_a_broken_episode_is_left_out_and_counted(place: str) -> None:
     assert metrics["return/player_0"] == 12.5  # a broken episode is no return of zero
     assert metrics["rollout/turns_mean"] == 2.5
     assert all(session.closed for session in engine.sessions)
+
+
+def test_collapse_to_one_token_shows() -> None:
+    (mark,) = chat().reply("!")[:-1]
+    engine = ScriptedEngine(lambda session: [mark] * 7 + list(chat().reply("a")))
+    assert rollout_metrics(play(engine, Paid), 1.0)["rollout/longest_repeat"] == 7
+
+
+def test_what_the_environment_measures_is_logged() -> None:
+    def tools() -> TextEnv:
+        return with_tools("ludus/GuessNumber-v1", tools=["calculator"], call_format="tags")
+
+    call = "<calculator>1 + 1</calculator>"
+    episodes = play(scripted(call, call, "1"), tools, 3)
+    assert [episode.metrics["calls"] for episode in episodes] == [2, 2, 2]
+    assert all(episode.trajectories[0].turns[0].invalid == "" for episode in episodes)
+    assert rollout_metrics(episodes, 1.0)["env/calls"] == 2
+    once = play(scripted("1"), tools)
+    assert rollout_metrics([*episodes, *once], 1.0)["env/calls"] == 1.5
+    assert not any(
+        name.startswith("env/") for name in rollout_metrics(play(scripted("a"), Paid), 1)
+    )
 
 
 def test_same_seed_same_episodes() -> None:

@@ -7,19 +7,25 @@ beside the corpus, named by its hash; from then on it is mapped into memory.
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ludus.tools.base import Tool, ToolError, tool
 
+logging.getLogger("bm25s").addFilter(lambda record: record.levelno > logging.DEBUG)
+"""It logs every index that is built, and turns its own level down to do so."""
+
 _WORD = re.compile(r"\w+")
 _SNIPPET_WORDS = 40
+MOST = 20
+"""Documents that a search may ask for."""
 _VERSION = 1
 
 
@@ -55,15 +61,24 @@ def read_corpus(path: str) -> list[Document]:
     return documents
 
 
+def document_of(row: Mapping[str, Any], id: str) -> Document:
+    """The document of a row of a corpus or of a retriever's answer.
+
+    Args:
+        row: With `text` or `contents`; `title` and `id` may be missing.
+        id: Where it has none.
+    """
+    text = str(row["text"] if "text" in row else row["contents"])
+    title = row.get("title")
+    if title is None:  # Search-R1: the title, in quotes, is the first line
+        first, _, rest = text.partition("\n")
+        title, text = (first.strip('"'), rest) if rest else (text[:80], text)
+    return Document(str(row.get("id", id)), str(title), text)
+
+
 def _document(line: str, number: int) -> Document:
     try:
-        row = json.loads(line)
-        text = str(row["text"] if "text" in row else row["contents"])
-        title = row.get("title")
-        if title is None:  # Search-R1: the title, in quotes, is the first line
-            first, _, rest = text.partition("\n")
-            title, text = (first.strip('"'), rest) if rest else (text[:80], text)
-        return Document(str(row.get("id", number - 1)), str(title), text)
+        return document_of(json.loads(line), str(number - 1))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"line {number} of the corpus is no document: {error!r}") from error
 
@@ -181,6 +196,13 @@ def snippet(document: Document, asked: Sequence[str]) -> str:
     return before + shown + (" ..." if start + _SNIPPET_WORDS < len(parts) else "")
 
 
+def show(hits: Sequence[Hit]) -> str:
+    """Hits as agents are shown them."""
+    if not hits:
+        return "nothing found"
+    return "\n".join(f"[{hit.document.id}] {hit.document.title}\n{hit.snippet}" for hit in hits)
+
+
 def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
     """`search` and `open`, over an index.
 
@@ -188,7 +210,6 @@ def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
         index: Where to look.
         k: Results, where the agent does not say how many.
     """
-    most = 20
 
     @tool(name="search")
     def search(query: str, k: int = k) -> str:
@@ -199,12 +220,9 @@ def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
             query: Words to look for.
             k: How many documents, at most 20.
         """
-        if not 1 <= k <= most:
-            raise ToolError(f"search: k must be from 1 to {most}, got {k}")
-        hits = index.search(query, k)
-        if not hits:
-            return "nothing found"
-        return "\n".join(f"[{hit.document.id}] {hit.document.title}\n{hit.snippet}" for hit in hits)
+        if not 1 <= k <= MOST:
+            raise ToolError(f"search: k must be from 1 to {MOST}, got {k}")
+        return show(index.search(query, k))
 
     @tool(name="open")
     def open_document(id: str) -> str:

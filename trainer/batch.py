@@ -60,6 +60,10 @@ class MicroBatch:
     """(N,) int64: trajectory of each token, as numbered in the step."""
     turn_N: Tensor
     """(N,) int64: its turn within the trajectory."""
+    value_N: Tensor | None = None
+    """(N,) float32, reward units: what the critic said before each token at sampling time."""
+    target_N: Tensor | None = None
+    """(N,) float32: what it should have said; not a number where it is not asked."""
 
     def __post_init__(self) -> None:
         N = {
@@ -89,7 +93,7 @@ class MicroBatch:
             None if t is None else t.to(device)
             for t in (self.ids_BT, self.position_BT, self.mask_BTT, self.predict_U, self.slot_N,
                       self.token_N, self.logp_sampled_N, self.advantage_N, self.weight_N,
-                      self.version_N, self.row_N, self.turn_N)
+                      self.version_N, self.row_N, self.turn_N, self.value_N, self.target_N)
         ))  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -1,14 +1,17 @@
-"""Configuration: one frozen dataclass, and recipes that are instances of it."""
+"""Configuration: one frozen dataclass; recipes are instances of it."""
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 from ludus.envs.formats import FORMATS
-from ludus.trainer import methods
-from ludus.trainer.loss import AGGREGATIONS
+from ludus.trainer.needs import NEEDS
+from ludus.trainer.parts import one_of
+from ludus.trainer.recipes import FIELDS
 from ludus.trainer.schedule import SCHEDULES
 
 
@@ -20,6 +23,8 @@ class TrainConfig:
     """Environment to train in."""
     env_args: str = "{}"
     """Its own parameters, as a JSON object."""
+    needs: tuple[str, ...] = ()
+    """What the environment must have besides what the parts below ask for: seats, golden, fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
@@ -42,7 +47,7 @@ class TrainConfig:
     """"self": the policy plays all seats. Else an agent ("random", "nash", ...) that plays the
     others, while the policy's seat rotates."""
     format: str = "plain"
-    """How actions are written in replies: plain, boxed, tag."""
+    """How actions are written in replies: plain, boxed, tag, answer."""
     on_invalid: str = "forfeit"
     """What a bad reply costs: forfeit, retry, penalize, noop."""
     forfeit: tuple[float, float] = (-1.5, 0.5)
@@ -63,7 +68,7 @@ class TrainConfig:
     advantage: str = "rae"
     """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
     pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo, arpo,
-    returns."""
+    gae, bi_level_gae, turn_gae (these three with a critic), returns."""
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""
     edits: tuple[str, ...] = ()
@@ -112,9 +117,17 @@ class TrainConfig:
     magnet_every: int = 0
     """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
 
+    critic_lr: float = 1e-3
+    """Of the critic, where the advantage needs one: gae, bi_level_gae, turn_gae."""
+    critic_clip: float = 0.2
+    """Its values move at most so far from those at sampling time, reward units; 0 for freely."""
+    critic_warmup: int = 0
+    """Steps in which it alone is trained."""
+
     warmstart_agent: str = "random"
     """Whose play is imitated first: "random" is random legal play, "expert" (or "expert:0.2", with
-    a share of random replies) what the environment knows to be right, or any other agent."""
+    a share of random replies) what the environment knows to be right, "hasty:0.8" the same with a
+    share of answers that use no tool, or any other agent."""
     warmstart_episodes: int = 256
     """Episodes of it; 0 starts from the model as it is."""
     warmstart_steps: int = 100
@@ -130,11 +143,16 @@ class TrainConfig:
     checkpoint_every: int = 50
     """Steps between checkpoints. One is also written at the end and when interrupted."""
 
+    NO_MATTER: ClassVar = ("out", "needs")
+    """Fields that do not change what is computed."""
+
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(allowed)}")
+        from ludus.trainer import methods  # imports torch; naming the recipes needs none
+
+        for name, allowed in {**_CHOICES, "aggregation": methods.AGGREGATIONS}.items():
+            one_of(name, getattr(self, name), allowed)
+        for need in self.needs:
+            one_of("need", need, tuple(NEEDS))
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
@@ -174,167 +192,47 @@ class TrainConfig:
 
     def digest(self) -> str:
         """Short hash of everything that decides the numbers."""
-        text = json.dumps({**self.to_json(), "out": ""}, sort_keys=True)
+        deciding = {k: v for k, v in self.to_json().items() if k not in self.NO_MATTER}
+        text = json.dumps(deciding, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 _CHOICES = {
     "format": tuple(FORMATS),
     "on_invalid": ("forfeit", "retry", "penalize", "noop"),
-    "aggregation": AGGREGATIONS,
     "lr_schedule": tuple(SCHEDULES),
     "entropy_schedule": tuple(SCHEDULES),
     "kl_schedule": tuple(SCHEDULES),
 }
 _POSITIVE = (
     "steps", "episodes", "group_size", "max_reply_tokens", "temperature", "norm", "epochs",
-    "bin_tokens", "micro_tokens", "lr", "grad_clip", "warmstart_lr", "parity_tolerance",
-    "eval_every", "eval_episodes", "checkpoint_every",
+    "bin_tokens", "micro_tokens", "lr", "grad_clip", "critic_lr", "warmstart_lr",
+    "parity_tolerance", "eval_every", "eval_episodes", "checkpoint_every",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "threads", "lr_end", "weight_decay", "entropy", "entropy_end", "kl", "kl_end", "magnet_every",
     "warmstart_episodes", "warmstart_steps", "clip_low", "clip_high",
-    "refill", "sequence_mask",
+    "refill", "sequence_mask", "critic_clip", "critic_warmup",
 )  # fmt: skip
 
-RECIPES: dict[str, TrainConfig] = {
-    "spiral": TrainConfig(
-        out="runs/spiral",
-        loss="ppo",
-        advantage="rae",
-        aggregation="seq-mean-token-sum-norm",
-        epochs=2,
-    ),
-    # A regularised game is nearly solved, then the magnet moves there and the next one begins: the
-    # fixed point of that is the equilibrium. No momentum, which circles around it.
-    "kuhn-selfplay": TrainConfig(
-        out="runs/kuhn-selfplay",
-        steps=800,
-        episodes=1024,
-        loss="reinforce",
-        aggregation="seq-mean-token-sum",
-        kl=0.5,
-        kl_end=0.1,
-        kl_schedule="linear",
-        magnet_every=100,
-        lr=5e-4,
-        lr_end=1e-5,
-        beta1=0.0,
-        beta2=0.99,
-        warmstart_steps=150,
-        threads=1,
-    ),
-    "spiral+epo": TrainConfig(
-        out="runs/spiral-epo",
-        aggregation="seq-mean-token-sum-norm",
-        epochs=2,
-        regularizers=("epo",),
-    ),
-    "marshal": TrainConfig(
-        out="runs/marshal",
-        advantage="role_mean:turns=true",
-        loss="ppo:dual_clip=3",
-    ),
-    "grpo": TrainConfig(
-        out="runs/grpo",
-        group_size=8,
-        advantage="grpo",
-        aggregation="seq-mean-token-mean",
-    ),
-    "dr-grpo": TrainConfig(
-        out="runs/dr-grpo",
-        group_size=8,
-        advantage="group_mean",
-        aggregation="seq-mean-token-sum-norm",
-    ),
-    "rloo": TrainConfig(
-        out="runs/rloo",
-        group_size=8,
-        advantage="rloo",
-        loss="reinforce",
-        aggregation="seq-mean-token-sum",
-    ),
-    "reinforce++": TrainConfig(
-        out="runs/reinforce++",
-        advantage="reinforce++",
-    ),
-    "dapo": TrainConfig(
-        out="runs/dapo",
-        group_size=8,
-        shaping=("overlong",),
-        filters=("dynamic",),
-        refill=2,
-        advantage="grpo",
-        clip_high=0.28,
-    ),
-    "gspo": TrainConfig(
-        out="runs/gspo",
-        group_size=8,
-        advantage="grpo",
-        loss="gspo:clip_low=3e-3,clip_high=4e-3",
-        aggregation="seq-mean-token-mean",
-        epochs=2,
-    ),
-    "cispo": TrainConfig(
-        out="runs/cispo",
-        group_size=8,
-        advantage="grpo",
-        loss="cispo",
-        sequence_mask=0.1,
-        epochs=2,
-    ),
-    "gigpo": TrainConfig(
-        out="runs/gigpo",
-        group_size=8,
-        advantage="gigpo",
-        aggregation="seq-mean-token-mean",
-    ),
-    # Ratios by turn, steps compared where states recur, only groups that say something.
-    "sampo": TrainConfig(
-        out="runs/sampo",
-        group_size=8,
-        filters=("dynamic",),
-        refill=2,
-        advantage="gigpo",
-        loss="gspo:clip_low=3e-3,clip_high=4e-3,level=turn",
-        kl=0.01,
-        kl_end=0.01,
-        kl_schedule="constant",
-        epochs=2,
-    ),
-    "empg": TrainConfig(
-        out="runs/empg",
-        group_size=8,
-        advantage="grpo",
-        modulation=("empg",),
-        aggregation="seq-mean-token-mean",
-    ),
-    "starpo-s": TrainConfig(
-        out="runs/starpo-s",
-        group_size=16,
-        filters=("starpo_s:keep=0.25",),
-        advantage="grpo",
-        clip_high=0.28,
-    ),
-    "epo": TrainConfig(
-        out="runs/epo",
-        group_size=8,
-        advantage="grpo",
-        aggregation="seq-mean-token-mean",
-        regularizers=("epo",),
-    ),
-    "igpo": TrainConfig(
-        out="runs/igpo",
-        group_size=8,
-        advantage="igpo",
-        aggregation="seq-mean-token-mean",
-    ),
-    "otc": TrainConfig(
-        out="runs/otc",
-        group_size=8,
-        shaping=("otc",),
-        advantage="grpo",
-        aggregation="seq-mean-token-mean",
-    ),
-}
+
+class _Recipes(Mapping[str, TrainConfig]):
+    """Each is made when it is looked at: their names alone cost no import of what computes."""
+
+    def __getitem__(self, name: str) -> TrainConfig:
+        return _recipe(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FIELDS)
+
+    def __len__(self) -> int:
+        return len(FIELDS)
+
+
+@cache
+def _recipe(name: str) -> TrainConfig:
+    return TrainConfig(**FIELDS[name])
+
+
+RECIPES: Mapping[str, TrainConfig] = _Recipes()
 """Named configs; any field can be overridden on the command line."""

@@ -19,7 +19,7 @@ from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ludus.trainer.advantages import ADVANTAGES, GROUPS, Advantages, Estimator
+from ludus.trainer.advantages import ADVANTAGES, GROUPS, Advantages, Estimator, TokenCredit
 from ludus.trainer.advantages.base import mean, positions, std
 from ludus.trainer.filters import FILTERS, GroupFilter
 from ludus.trainer.modulation import EDITS, MODULATIONS, Edit, Keep, Modulation
@@ -37,6 +37,8 @@ class Credited:
     advantages: Advantages
     keep: Keep
     metrics: dict[str, float]
+    tokens: list[tuple[TokenCredit, ...]] | None = None
+    """Of estimators with a critic, for every turn; see `advantages/critic.py`."""
 
 
 class Credit:
@@ -93,6 +95,8 @@ class Credit:
         dropped = self._filtered(raw)
         kept = [_without(episode, dropped) for episode in shaped] if dropped else shaped
         advantages = self.estimator(kept)
+        tokens: list[tuple[TokenCredit, ...]] | None
+        tokens = getattr(self.estimator, "token_credit", None)
         for modulate in self.modulation:
             advantages = modulate(kept, advantages)
         trajectories = [t for e in kept for t in e.trajectories]
@@ -113,6 +117,7 @@ class Credit:
             [advantages[i] for i in trained],
             [keep[i] for i in trained],
             metrics,
+            None if tokens is None else [tokens[i] for i in trained],
         )
 
     def groups(self, episodes: Sequence[Episode], *, filtered: bool = False) -> int:

@@ -1,11 +1,9 @@
-"""Evaluation: how far a policy is from unbeatable, and how it does against opponents."""
+"""Evaluation: how exploitable a policy is, how it does against opponents, what it solves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite, sqrt
+from math import isfinite
 from typing import Any
-
-from scipy.stats import t as student_t
 
 from ludus.agents.base import Prepares, make_agent
 from ludus.agents.policy import ModelAgent
@@ -16,6 +14,8 @@ from ludus.envs import registry
 from ludus.envs.base import TextEnv
 from ludus.envs.task import derive_seed
 from ludus.trainer.arena import Arena
+from ludus.trainer.intervals import mean_ci, wilson
+from ludus.trainer.metrics import env_metrics
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.trajectory import Episode, Stop, usable
 
@@ -82,6 +82,11 @@ def held_out(env: TextEnv) -> str:
     return "test" if "test" in env.SPLITS else list(env.SPLITS)[-1]
 
 
+def validation(env: TextEnv) -> list[str]:
+    """The splits to watch a run by: those named for it, else the one it is judged on."""
+    return [name for name in env.SPLITS if name.startswith("valid")] or [held_out(env)]
+
+
 @dataclass(frozen=True, slots=True)
 class SeatResult:
     """A policy in one seat against one opponent."""
@@ -124,14 +129,14 @@ def against(
     Args:
         agent: The policy.
         env_id: Environment.
-        opponent: Spec of an agent. Ignored where there is one seat only.
+        opponent: Spec of an agent.
         episodes: Per seat.
         seed: Same seed, same episodes.
         split: Where the tasks come from; by default `held_out`.
         env_kwargs: Constructor arguments of the environment.
 
     Returns:
-        One result a seat.
+        One result a seat; none where there is one seat only, see `solve`.
 
     Raises:
         ValueError: If the environment or the opponent is unknown, or do not fit.
@@ -139,12 +144,14 @@ def against(
     kwargs = dict(env_kwargs or {})
     kwargs["split"] = split or held_out(registry.make(env_id, **kwargs))
     env = registry.make(env_id, **kwargs)
-    other = make_agent(opponent) if len(env.ROLES) > 1 else None
+    if len(env.ROLES) < 2:
+        return []
+    other = make_agent(opponent)
     if isinstance(other, Prepares):
         other.prepare(env)
     results = []
     for seat in env.ROLES:
-        others = {role: other for role in env.ROLES if role != seat and other is not None}
+        others = {role: other for role in env.ROLES if role != seat}
         rollout = Rollout(
             agent.engine,
             agent.chat,
@@ -153,7 +160,7 @@ def against(
             opponents=others,
         )
         played = rollout.play([None] * episodes, seed=derive_seed(seed, env_id, opponent, seat))
-        results.append(_seat_result(played, seat, opponent if others else ""))
+        results.append(_seat_result(played, seat, opponent))
     return results
 
 
@@ -183,53 +190,115 @@ def _seat_result(played: Sequence[Episode], seat: str, opponent: str) -> SeatRes
     )
 
 
-def evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> dict[str, float]:
-    """What a run logs: exploitability where the game is small enough to solve, else results
-    against random play."""
-    if arena.tree is not None:
-        result, _ = exploitability(agent, arena.tree)
-        return {
-            "eval/exploitability": result.exploitability,
-            "eval/value": result.value,
-            "eval/min_legal_mass": result.min_legal_mass,
-        }
-    results = against(
-        agent, arena.env_id, "random", episodes=episodes, seed=seed, env_kwargs=arena.kwargs
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """A policy at the tasks of an environment with one seat."""
+
+    split: str
+    episodes: int
+    success_rate: float
+    """Share of the episodes whose outcome the environment calls a success."""
+    success_low: float
+    success_high: float
+    """95 % confidence interval (Wilson)."""
+    mean_return: float
+    mean_ci: float
+    """As in `SeatResult`."""
+    turns_mean: float
+    invalid_rate: float
+    errors: int
+    metrics: Mapping[str, float]
+    """What the environment measured, see `env_metrics`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types; an infinite interval is null."""
+        return {**asdict(self), "mean_ci": self.mean_ci if isfinite(self.mean_ci) else None}
+
+
+def solve(
+    agent: ModelAgent,
+    env_id: str,
+    *,
+    episodes: int,
+    seed: int,
+    split: str = "",
+    env_kwargs: Mapping[str, Any] | None = None,
+) -> TaskResult:
+    """Play tasks alone.
+
+    Args:
+        agent: The policy.
+        env_id: An environment with one seat.
+        episodes: How many. Tasks differ until all of the split have been played.
+        seed: Same seed, same tasks.
+        split: Where the tasks come from; by default `held_out`.
+        env_kwargs: Constructor arguments of the environment.
+
+    Raises:
+        ValueError: If the environment is unknown, has more seats, or has no such split.
+    """
+    kwargs = dict(env_kwargs or {})
+    kwargs["split"] = split or held_out(registry.make(env_id, **kwargs))
+    env = registry.make(env_id, **kwargs)
+    if len(env.ROLES) > 1:
+        raise ValueError(f"{env_id} has {len(env.ROLES)} seats: it is played against opponents")
+    rollout = Rollout(
+        agent.engine, agent.chat, lambda: registry.make(env_id, **kwargs), agent.sampling
     )
-    return {
-        f"eval/{name}/{result.seat}": value
-        for result in results
-        for name, value in (("win_rate", result.win_rate), ("return", result.mean_return))
-    }
+    tasks = env.tasks(kwargs["split"], **env.params).shuffle(seed, episodes)
+    played = rollout.play(
+        [tasks[i % len(tasks)] for i in range(episodes)],
+        seed=derive_seed(seed, env_id, kwargs["split"]),
+    )
+    good = usable(played)
+    solved = sum(episode.success is True for episode in good)
+    low, high = wilson(solved, len(good))
+    returns = [episode.returns[env.ROLES[0]] for episode in good]
+    turns = [t.turns for e in good for t in e.trajectories]
+    return TaskResult(
+        split=kwargs["split"],
+        episodes=len(good),
+        success_rate=solved / max(len(good), 1),
+        success_low=low,
+        success_high=high,
+        mean_return=_mean(returns),
+        mean_ci=mean_ci(returns),
+        turns_mean=_mean([float(len(row)) for row in turns]),
+        invalid_rate=_mean([float(bool(turn.invalid)) for row in turns for turn in row]),
+        errors=len(played) - len(good),
+        metrics=env_metrics(good),
+    )
+
+
+def evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> dict[str, float]:
+    """What a run logs of an arena: exploitability where the game is small enough to solve; of other
+    games, results against random play; of tasks, what is solved, by split."""
+    if arena.tree is not None:
+        found, _ = exploitability(agent, arena.tree)
+        return {
+            "eval/exploitability": found.exploitability,
+            "eval/value": found.value,
+            "eval/min_legal_mass": found.min_legal_mass,
+        }
+    metrics: dict[str, float] = {}
+    splits = validation(arena.env)
+    settings: dict[str, Any] = {"episodes": episodes, "seed": seed, "env_kwargs": arena.kwargs}
+    if len(arena.env.ROLES) > 1:
+        for seat in against(agent, arena.env_id, "random", split=splits[0], **settings):
+            metrics[f"eval/win_rate/{seat.seat}"] = seat.win_rate
+            metrics[f"eval/return/{seat.seat}"] = seat.mean_return
+        return metrics
+    for split in splits:
+        own = f"/{split}" if len(splits) > 1 else ""
+        result = solve(agent, arena.env_id, split=split, **settings)
+        metrics |= {
+            f"eval/success{own}": result.success_rate,
+            f"eval/return{own}": result.mean_return,
+            f"eval/turns{own}": result.turns_mean,
+            **{f"eval/{name}{own}": value for name, value in result.metrics.items()},
+        }
+    return metrics
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
-
-
-def mean_ci(values: Sequence[float], confidence: float = 0.95) -> float:
-    """Half width of Student's t interval of a mean; infinite below two values.
-
-    >>> round(mean_ci([0.0, 1.0, 0.0, 1.0]), 3)
-    0.919
-    """
-    n = len(values)
-    if n < 2:
-        return float("inf")
-    mean = _mean(values)
-    variance = sum((v - mean) ** 2 for v in values) / (n - 1)
-    return float(student_t.ppf(0.5 + confidence / 2, n - 1)) * sqrt(variance / n)
-
-
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95 % interval of a rate: inside [0, 1] and right also near its ends.
-
-    >>> [round(x, 3) for x in wilson(0, 10)]
-    [0.0, 0.278]
-    """
-    if n == 0:
-        return 0.0, 1.0
-    rate = successes / n
-    centre = rate + z * z / (2 * n)
-    half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,18 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
             f"exploitability {seen[0]:.4f} before, {now.exploitability:.4f} after "
             f"{trainer.episodes_done:,} games and {trainer.time_s:.0f} s"
         )
-    result["opponents"] = _against_all(trainer)
+    settings: dict[str, Any] = {
+        "episodes": config.eval_episodes, "seed": config.seed, "env_kwargs": arena.kwargs,
+    }  # fmt: skip
+    if len(arena.env.ROLES) > 1:
+        result["opponents"] = _against_all(trainer, settings)
+    else:
+        solved = evaluate.solve(trainer.agent, config.env, **settings)
+        result["tasks"] = [solved.to_json()]
+        trainer.say(
+            f"solved {solved.success_rate:.1%} [{solved.success_low:.1%}, "
+            f"{solved.success_high:.1%}] of {solved.episodes} tasks of {solved.split}"
+        )
     _write_json(out / "result.json", result)
     player = Rollout(
         trainer.engine,
@@ -66,19 +78,12 @@ def finish(trainer: "Trainer") -> dict[str, Any]:
     return result
 
 
-def _against_all(trainer: "Trainer") -> list[dict[str, Any]]:
+def _against_all(trainer: "Trainer", settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Results against every opponent that can play the environment."""
-    config, rows = trainer.config, []
-    for opponent in OPPONENTS if len(trainer.arena.env.ROLES) > 1 else ("",):
+    rows = []
+    for opponent in OPPONENTS:
         try:
-            results = evaluate.against(
-                trainer.agent,
-                config.env,
-                opponent,
-                episodes=config.eval_episodes,
-                seed=config.seed,
-                env_kwargs=trainer.arena.kwargs,
-            )
+            results = evaluate.against(trainer.agent, trainer.config.env, opponent, **settings)
         except ValueError:
             continue  # minimax on hidden information, nash on a game that is too large
         rows += [result.to_json() for result in results]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ludus.trainer.attention import model_inputs, shares_prefixes
 from ludus.trainer.batch import MicroBatch
 from ludus.trainer.corrections import Correction, correct
 from ludus.trainer.loss import PolicyLoss
@@ -71,23 +72,14 @@ class Learner:
             self.parameters, lr=0.0, betas=betas, weight_decay=weight_decay
         )
         self._head_is_last = _head_is_last(model)
+        self.shares_prefixes = shares_prefixes(model)
+        """Whether bins of shared prefixes give this model's log-probabilities; where not, every
+        trajectory is to be a row of its own."""
 
     def logps_UV(self, model: nn.Module, batch: MicroBatch) -> Tensor:
         """(U, V) float32 log-probabilities, nats, at the predicting positions, at the sampling
         temperature."""
-        mask = None
-        if batch.mask_BTT is not None:
-            dtype = next(model.parameters()).dtype
-            mask = torch.zeros_like(batch.mask_BTT, dtype=dtype)
-            mask = mask.masked_fill_(~batch.mask_BTT, torch.finfo(dtype).min)[:, None]
-        inputs: dict[str, Any] = {
-            "input_ids": batch.ids_BT,
-            # Plain rows have the default positions. Transformers, if told those of padding, takes
-            # them for packed sequences and builds masks for what is plainly causal.
-            "position_ids": None if mask is None else batch.position_BT,
-            "attention_mask": mask,
-            "use_cache": False,
-        }
+        inputs = model_inputs(model, batch)
         if self._head_is_last:
             # The head is the widest layer: apply it where a distribution is needed only.
             hidden = model.get_decoder()(**inputs).last_hidden_state  # type: ignore[operator]

@@ -5,18 +5,24 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ludus.envs import registry
-from ludus.envs.base import TextEnv
+from ludus.trainer.batch import MicroBatch, pack
 from ludus.trainer.corrections import CORRECTIONS, Correction
-from ludus.trainer.credit import Credit
+from ludus.trainer.credit import Credit, Credited
+from ludus.trainer.critic import Critic, with_tokens
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
-from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
+from ludus.trainer.loss import AGGREGATIONS, LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
 from ludus.trainer.schedule import scheduled
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
+
+__all__ = [
+    "AGGREGATIONS", "check", "coefficients", "make_corrections", "make_credit", "make_critic",
+    "make_learner", "make_loss", "make_regularizers", "pack_episodes", "requirements",
+    "row_sizes", "weigher",
+]  # fmt: skip
 
 
 def make_credit(config: "TrainConfig") -> Credit:
@@ -68,6 +74,42 @@ def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
     )
 
 
+def make_critic(config: "TrainConfig", learner: Learner) -> Critic | None:
+    """The critic, if the estimator reads one; it begins as a copy of the policy's decoder."""
+    if "values" not in make_credit(config).estimator.needs:
+        return None
+    return Critic(
+        learner.model,
+        lr=config.critic_lr,
+        clip=config.critic_clip,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        grad_clip=config.grad_clip,
+    )
+
+
+def row_sizes(config: "TrainConfig", learner: Learner) -> dict[str, int]:
+    """How rows are laid for a model, arguments of `pack`."""
+    shared = config.bin_tokens if learner.shares_prefixes else 1
+    return {"bin_tokens": shared, "micro_tokens": config.micro_tokens}
+
+
+def pack_episodes(config: "TrainConfig", learner: Learner, credited: Credited) -> list[MicroBatch]:
+    """What a step trains on, as tensors where the model is."""
+    batches = pack(
+        credited.trajectories,
+        credited.advantages,
+        aggregation=config.aggregation,  # type: ignore[arg-type]
+        norm=config.norm * len(credited.trajectories),
+        keep=credited.keep,
+        **row_sizes(config, learner),
+    )
+    if credited.tokens is not None:
+        batches = with_tokens(batches, credited.trajectories, credited.tokens)
+    device = next(learner.model.parameters()).device
+    return [batch.to(device) for batch in batches]
+
+
 def coefficients(config: "TrainConfig", step: int) -> Coefficients:
     """What the schedules say for a step."""
     c, at = config, (step, config.steps)
@@ -94,18 +136,12 @@ def check(config: "TrainConfig") -> None:
     make_regularizers(config)
 
 
-def check_env(credit: Credit, env: TextEnv) -> None:
-    """Whether an environment has what a method needs.
-
-    Raises:
-        ValueError: If not; names environments that do.
-    """
-    if "golden_logp" in credit.estimator.needs:
-        env.reset(seed=0)
-        golden = env.golden(env.acting[0])
-        if golden is None or golden.answer is None:
-            have = ", ".join(spec.id for spec in registry.specs() if "golden" in spec.tags)
-            raise ValueError(f"{env.ENV_ID} has no golden answers, which igpo needs: {have} have")
+def requirements(config: "TrainConfig") -> dict[str, str]:
+    """What an environment must have, names of `NEEDS`, and what in the config asks for it."""
+    found = dict.fromkeys(config.needs, "the recipe")
+    if "golden_logp" in make_credit(config).estimator.needs:
+        found["golden"] = config.advantage.partition(":")[0]
+    return found
 
 
 def weigher(config: "TrainConfig", trajectories: int) -> "partial[Tensor]":

@@ -5,6 +5,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
 
     Returns:
         Returns and lengths per role, entropy (nats a sampled token), rates of bad replies,
-        truncations and errors, sampled tokens per second.
+        truncations and errors, sampled tokens per second, and the longest run of one token in a
+        reply (collapse to "!!!!" shows there first); of tasks for one seat, the share solved.
     """
     good = usable(episodes)
     trajectories = [t for e in good for t in e.trajectories]
@@ -31,15 +33,32 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
         "rollout/tokens": float(tokens),
         "rollout/tokens_per_s": tokens / max(seconds, 1e-9),
         "rollout/entropy": sum(sum(n.entropies) for n in actions) / max(tokens, 1),
+        "rollout/longest_repeat": float(
+            max((sum(1 for _ in run) for n in actions for _, run in groupby(n.ids)), default=0)
+        ),
         "rollout/turns_mean": len(turns) / max(len(trajectories), 1),
         "rollout/invalid_rate": sum(bool(t.invalid) for t in turns) / max(len(turns), 1),
         "rollout/errors": float(len(episodes) - len(good)),
     }
     for stop in Stop:
         metrics[f"stop/{stop}"] = sum(e.stop is stop for e in episodes) / max(len(episodes), 1)
+    judged = [e.success for e in good if e.success is not None]
+    if judged and all(len(e.returns) == 1 for e in good):
+        metrics["rollout/success"] = sum(judged) / len(good)
+    metrics |= {f"env/{name}": value for name, value in env_metrics(good).items()}
     for role in good[0].returns if good else ():
         metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
     return metrics
+
+
+def env_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """What the environment measured, such as the calls of tools: means over the episodes that have
+    a number of that name."""
+    found: dict[str, list[float]] = {}
+    for episode in episodes:
+        for name, value in episode.metrics.items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 class MetricsLog:

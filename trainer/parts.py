@@ -1,7 +1,8 @@
 """Parts by name: "gigpo", "gigpo:gamma=0.9,norm=std", or anybody's own, "package.module:Name"."""
 
+import difflib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 P = TypeVar("P")
@@ -25,14 +26,12 @@ def make_part(kind: str, spec: str, table: Mapping[str, Callable[..., P]], **def
     (1, 3)
     """
     name, *rest = spec.split(":")
-    if name in table:
-        factory = table[name]
-    elif rest and "=" not in rest[0]:
+    factory: Callable[..., P]
+    if name not in table and rest and "=" not in rest[0]:
         name, factory = f"{name}:{rest[0]}", _imported(kind, name, rest.pop(0))
     else:
-        raise ValueError(
-            f"unknown {kind} {name!r}, allowed: {', '.join(table)}, or module:attribute"
-        )
+        one_of(kind, name, tuple(table), ", or module:attribute")
+        factory = table[name]
     settings = dict(defaults)
     for setting in filter(None, ":".join(rest).split(",")):
         key, equals, value = setting.partition("=")
@@ -43,6 +42,23 @@ def make_part(kind: str, spec: str, table: Mapping[str, Callable[..., P]], **def
         return factory(**settings)
     except TypeError as error:
         raise ValueError(f"{kind} {name}: {error}") from error
+
+
+def one_of(kind: str, name: object, allowed: Sequence[str], more: str = "") -> None:
+    """Refuse a name that is not allowed.
+
+    Raises:
+        ValueError: Naming the nearest and all that are.
+
+    >>> one_of("loss", "pop", ("ppo", "gspo"))
+    Traceback (most recent call last):
+    ValueError: unknown loss 'pop', nearest: ppo, allowed: ppo, gspo
+    """
+    if name in allowed:
+        return
+    near = difflib.get_close_matches(str(name), allowed, n=1)
+    hint = f"nearest: {near[0]}, " if near else ""
+    raise ValueError(f"unknown {kind} {name!r}, {hint}allowed: {', '.join(allowed)}{more}")
 
 
 def read_value(text: str) -> bool | int | float | str:

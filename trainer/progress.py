@@ -66,9 +66,10 @@ class Progress:
             if name in metrics:
                 parts.append(f"{label} {metrics[name]:{shape}}")
         parts += [
-            f"win rate {name.rpartition('/')[2]} {value:.1%}"
+            f"{label} {name.removeprefix(start).lstrip('/')} {value:.1%}".replace("  ", " ")
+            for start, label in (("eval/win_rate", "win rate"), ("eval/success", "solved"))
             for name, value in metrics.items()
-            if name.startswith("eval/win_rate/")
+            if name.startswith(start)
         ]
         left = pace * (self._config.steps - step)
         if step and left:

@@ -25,6 +25,7 @@ class _Seat:
     leaf: TokenNode
     texts: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     golden: list[float | None] = field(default_factory=list)
@@ -40,6 +41,7 @@ class _Play:
     rng: random.Random | None = None
     """Of the opponents."""
     seats: dict[str, _Seat] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +213,22 @@ class Rollout:
         except Exception as error:
             self._fail(play, error)
             return False
+        play.metrics |= info.get("metrics", {})
         if seat in play.seats:
             play.seats[seat].invalid.append(info["invalid"])
+            play.seats[seat].called.append(info.get("tool_call", {}).get("name", ""))
         for role, reward in info["rewards"].items():  # each to the seat's latest reply
             if reward and role in play.seats and play.seats[role].rewards:
                 play.seats[role].rewards[-1] += reward
         if "outcome" not in info:
             return True
         stop = Stop.FORFEIT if info["invalid"] else Stop.TERMINATED
-        self._end(play, Stop.TRUNCATED if truncated else stop, str(info["outcome"]["reason"]))
+        outcome = info["outcome"]
+        stop = Stop.TRUNCATED if truncated else stop
+        self._end(play, stop, str(outcome["reason"]), outcome["success"])
         return False
 
-    def _end(self, play: _Play, stop: Stop, reason: str) -> None:
+    def _end(self, play: _Play, stop: Stop, reason: str, success: bool | None = None) -> None:
         env, key = play.env, play.env.task.key
         trajectories = tuple(
             Trajectory(
@@ -248,6 +254,8 @@ class Rollout:
                 stop,
                 reason,
                 env.replay().to_json() if kept else {},
+                success,
+                play.metrics,
             ),
         )
 
@@ -269,7 +277,7 @@ class Rollout:
 
 def _turns(own: _Seat) -> tuple[Turn, ...]:
     # What was noted before a reply that never came is left over: `map` ends with the shortest.
-    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden))
+    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden, own.called))
 
 
 def _last_action(leaf: TokenNode) -> TokenNode:

@@ -22,11 +22,12 @@ def find_run(config: TrainConfig, *, resume: bool) -> checkpoint.Checkpoint | No
     if not list((out / "checkpoints").glob("step-*")):
         return None  # it was stopped before its first checkpoint
     found = checkpoint.find(out)
-    saved, asked = found.manifest["config"], config.to_json()
-    for name, value in asked.items():
-        if name != "out" and saved.get(name) != value:
+    # A field that is newer than the run has its default there.
+    saved = {**TrainConfig().to_json(), **found.manifest["config"]}
+    for name, value in config.to_json().items():
+        if name not in TrainConfig.NO_MATTER and saved[name] != value:
             raise ValueError(
-                f"{out} was started with {name}={saved.get(name)!r}, not {value!r}: "
+                f"{out} was started with {name}={saved[name]!r}, not {value!r}: "
                 "a run is resumed with the config it began with"
             )
     return found

@@ -185,11 +185,12 @@ class ToolEconomy(Memoryless):
 
     Args:
         most: Limit on calls.
-        calls: What counts as calls, a key of `METRICS`; "turns" where each reply is one action.
+        calls: What counts as calls, a key of `METRICS`: "calls" of tools, or "turns", all but the
+            last, where each reply is one action.
         success: A return above this is correct.
     """
 
-    def __init__(self, most: int = 4, calls: str = "turns", success: float = 0.0) -> None:
+    def __init__(self, most: int = 4, calls: str = "calls", success: float = 0.0) -> None:
         choice("calls", calls, METRICS)
         self.most, self.success = most, success
         self._calls = METRICS[calls]

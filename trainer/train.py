@@ -19,12 +19,12 @@ from ludus.agents.policy import ModelAgent
 from ludus.envs.text import Message
 from ludus.trainer import checkpoint, evaluate, methods
 from ludus.trainer.arena import Arena
-from ludus.trainer.batch import pack
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credited
 from ludus.trainer.finish import finish
 from ludus.trainer.metrics import MetricsLog, rollout_metrics
 from ludus.trainer.models import build_model
+from ludus.trainer.needs import check_needs
 from ludus.trainer.run_folder import begin_run, find_run
 from ludus.trainer.sampler import Sampler
 from ludus.trainer.trajectory import usable
@@ -37,6 +37,7 @@ class Trainer:
     Args:
         config: What to do.
         resume: Go on from the newest checkpoint in `config.out`, if there is one.
+        dry: Build only: `config.out` is neither read nor written.
         say: Shows a line to the user.
         on_step: Called after every step with its number and metrics.
 
@@ -50,6 +51,7 @@ class Trainer:
         config: TrainConfig,
         *,
         resume: bool = False,
+        dry: bool = False,
         say: Callable[[str], None] = lambda line: None,
         on_step: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
     ) -> None:
@@ -60,8 +62,8 @@ class Trainer:
         self.episodes_done = 0
         self.arena = Arena.of(config)
         self.credit = methods.make_credit(config)
-        methods.check_env(self.credit, self.arena.env)
-        found = find_run(config, resume=resume)
+        check_needs(self.arena.env, methods.requirements(config))
+        found = None if dry else find_run(config, resume=resume)
         if config.threads:
             torch.set_num_threads(config.threads)
         self.model, self.tokenizer = build_model(
@@ -71,8 +73,9 @@ class Trainer:
             device=config.device,
         )
         self.chat = Chat(self.tokenizer)
-        if found is None:
+        if not (found or dry):
             begin_run(config)
+        if not found:
             self._warm_start()
         self.engine = make_engine(self.model)
         sampling = SamplingParams(
@@ -80,6 +83,7 @@ class Trainer:
         )
         self.agent = ModelAgent(self.engine, self.chat, sampling)
         self.learner = methods.make_learner(config, self.model)
+        self.critic = methods.make_critic(config, self.learner)
         self.sampler = Sampler(config, self.arena, self.agent, self.credit)
         if found is not None:
             self._load(found)
@@ -123,6 +127,8 @@ class Trainer:
         self.time_s, self.episodes_done = state["time_s"], state["episodes_done"]
         self.learner.load_state_dict(state["learner"])
         self.credit.load_state_dict(state["credit"])
+        if self.critic is not None:
+            self.critic.load_state_dict(state["critic"])
         self.engine.version = state["version"]
         checkpoint.set_random_state(state["random"])
         self.say(f"resumed from {found.path} at step {found.step}")
@@ -137,6 +143,7 @@ class Trainer:
             trainer={
                 "learner": self.learner.state_dict(),
                 "credit": self.credit.state_dict(),
+                "critic": None if self.critic is None else self.critic.state_dict(),
                 "version": self.engine.version,
                 "random": checkpoint.random_state(),
                 "time_s": self.time_s,
@@ -183,7 +190,7 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Sample, credit, pack, update."""
-        clock = _Clock()
+        config, clock = self.config, _Clock()
         episodes = self.sampler.sample(self.step)
         self.episodes_done += len(episodes)
         clock.lap("time/sample_s")
@@ -192,37 +199,36 @@ class Trainer:
                 f"no episode of step {self.step} can be learned from; the first ended with: "
                 f"{episodes[0].reason}"
             )
+        if self.critic is not None:
+            episodes = self.critic.judged(episodes, **methods.row_sizes(config, self.learner))
+            clock.lap("time/critic_s")
         credited = self.credit(episodes)
         clock.lap("time/credit_s")
         metrics = credited.metrics
         if credited.trajectories:  # else every group was left out: nothing to learn in this step
             metrics |= self._update(credited, clock)
-        if self.config.magnet_every and (self.step + 1) % self.config.magnet_every == 0:
+        if config.magnet_every and (self.step + 1) % config.magnet_every == 0:
             self.learner.refresh_magnet()
         clock.lap("time/update_s")
         return {**rollout_metrics(episodes, clock.laps["time/sample_s"]), **metrics, **clock.laps}
 
     def _update(self, credited: Credited, clock: "_Clock") -> dict[str, float]:
-        config, count = self.config, len(credited.trajectories)
-        batches = pack(
-            credited.trajectories,
-            credited.advantages,
-            aggregation=config.aggregation,  # type: ignore[arg-type]
-            norm=config.norm * count,
-            bin_tokens=config.bin_tokens,
-            micro_tokens=config.micro_tokens,
-            keep=credited.keep,
-        )
-        batches = [batch.to(self.model.device) for batch in batches]
+        config = self.config
+        metrics: dict[str, float] = {}
+        batches = methods.pack_episodes(config, self.learner, credited)
         clock.lap("time/pack_s")
-        metrics = self.learner.update(
-            batches,
-            methods.coefficients(config, self.step),
-            version=self.engine.version,
-            epochs=config.epochs,
-            weigh=methods.weigher(config, count),
-        )
-        self.engine.weights_changed()
+        if self.critic is not None:
+            metrics |= self.critic.update(batches, epochs=config.epochs)
+            clock.lap("time/critic_s")
+        if self.critic is None or self.step >= config.critic_warmup:
+            metrics |= self.learner.update(
+                batches,
+                methods.coefficients(config, self.step),
+                version=self.engine.version,
+                epochs=config.epochs,
+                weigh=methods.weigher(config, len(credited.trajectories)),
+            )
+            self.engine.weights_changed()
         return metrics
 
     def evaluate(self) -> dict[str, float]:

@@ -95,6 +95,10 @@ class Turn:
     golden_logp: float | None = None
     """Before the reply: mean log-probability, nats a token, of the reference answer. Filled where
     asked for, and where the environment has one."""
+    called: str = ""
+    """The tool that the reply called, if it was run."""
+    values: tuple[float, ...] = ()
+    """What the critic expected before each sampled token, reward units. Filled where asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +144,10 @@ class Episode:
     reason: str = ""
     replay: Mapping[str, Any] = field(default_factory=dict)
     """`Replay.to_json()`, where it was kept."""
+    success: bool | None = None
+    """Whether the task was solved, where the environment says."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the environment measured: the last number of each name."""
 
     def __post_init__(self) -> None:
         for trajectory in self.trajectories:

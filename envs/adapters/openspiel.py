@@ -1,8 +1,8 @@
 """Every OpenSpiel game as an environment: `make("ludus/OpenSpiel-v1", game="breakthrough")`.
 
 The game's own text is what a seat sees: the observation where nothing is hidden, else the seat's
-information state. Chance before the first move is the task's, chance after it the episode's. Moves
-at once are held until all are in.
+information state. Chance before the first move is the task's, chance after it the episode's; the
+tasks of `worlds` decide all of it. Moves at once are held until all are in.
 
 Needs the extra `games`. Nothing of OpenSpiel is imported until an environment is made.
 """
@@ -21,6 +21,10 @@ from ludus.envs.state import hash_value
 from ludus.envs.task import Task
 
 MOST_TURNS = 20_000
+MOST_STATES = 100_000  # looked at for `worlds`: about a second
+
+Script = tuple[int, ...]
+"""Outcomes of the first chance nodes of an episode, in order."""
 
 TESTED_GAMES = (
     "tic_tac_toe", "connect_four", "breakthrough(rows=6,columns=6)", "hex(board_size=5)",
@@ -68,6 +72,46 @@ def load_game(name: str) -> Any:
     return game
 
 
+@functools.cache
+def chance_scripts(name: str) -> tuple[tuple[float, Script], ...] | None:
+    """Everything that chance can do in a game, with probabilities.
+
+    None where what chance does next depends on what the seats did, or where looking would take more
+    than `MOST_STATES` states: then there are no worlds that could be drawn before the first move.
+    """
+    import pyspiel
+
+    game = load_game(name)
+    if game.get_type().chance_mode == pyspiel.GameType.ChanceMode.DETERMINISTIC:
+        return ((1.0, ()),)
+    if game.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
+        game = pyspiel.convert_to_turn_based(game)
+    known: dict[Script, list[tuple[int, float]]] = {}
+    todo: list[tuple[Any, Script]] = [(game.new_initial_state(), ())]
+    seen = 0
+    while todo:
+        state, script = todo.pop()
+        seen += 1
+        if seen > MOST_STATES:
+            return None
+        if state.is_chance_node():
+            outcomes = state.chance_outcomes()
+            if known.setdefault(script, outcomes) != outcomes:
+                return None
+            todo += [(state.child(drawn), (*script, drawn)) for drawn, _ in outcomes]
+        elif not state.is_terminal():
+            todo += [(state.child(action), script) for action in state.legal_actions()]
+    scripts: list[tuple[float, Script]] = []
+    frontier: list[tuple[float, Script]] = [(1.0, ())]
+    while frontier:
+        chance, script = frontier.pop()
+        if script in known:
+            frontier += [(chance * weight, (*script, drawn)) for drawn, weight in known[script]]
+        else:
+            scripts.append((chance, script))
+    return tuple(sorted(scripts, key=lambda pair: pair[1]))
+
+
 class _Position:
     """A state of OpenSpiel's that is copied by cloning."""
 
@@ -113,6 +157,7 @@ class OpenSpiel(TextEnv):
         if name != self.params["game"]:
             raise ValueError(f"this environment plays {self.params['game']}, the task {name}")
         self._at = _Position(load_game(name).new_initial_state())
+        self._script = list(task.params.get("chance", ()))
         self._gained = [0.0] * len(self.ROLES)
         self._throw(rng)
 
@@ -121,8 +166,14 @@ class OpenSpiel(TextEnv):
         state = self._at.state
         while state.is_chance_node():
             outcomes, weights = zip(*state.chance_outcomes(), strict=True)
-            stream = self.chance if rng is None else rng
-            state.apply_action(stream.choices(outcomes, weights)[0])
+            if self._script:
+                drawn = self._script.pop(0)
+                if drawn not in outcomes:
+                    raise ValueError(f"chance cannot be {drawn!r} here, allowed: {outcomes}")
+            else:
+                stream = self.chance if rng is None else rng
+                drawn = stream.choices(outcomes, weights)[0]
+            state.apply_action(drawn)
 
     def _rules(self, seat: str) -> str:
         kind = load_game(self.params["game"]).get_type()
@@ -185,3 +236,16 @@ class OpenSpiel(TextEnv):
     def state_hash(self) -> str:
         """Equal for equal histories."""
         return hash_value((self._at.state.history(), self._waiting, self._moves))
+
+    @classmethod
+    def worlds(cls, **params: Any) -> Sequence[tuple[float, Task]] | None:
+        """What chance may do in the whole game, where that does not depend on the seats' moves and
+        the game is small: a deck that is shuffled, dice that are thrown ahead."""
+        name = params.get("game", cls.PARAMS["game"])
+        scripts = chance_scripts(name)
+        if scripts is None:
+            return None
+        return [
+            (chance, Task(cls.ENV_ID, "worlds", i, i, {"game": name, "chance": list(script)}))
+            for i, (chance, script) in enumerate(scripts)
+        ]

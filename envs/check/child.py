@@ -92,6 +92,10 @@ def main() -> None:
     print(json.dumps(result))
 
 
+_HARMLESS = frozenset({"NUMBA_DISABLE_JIT"})
+"""Variables that decide how fast, not what: bm25s asks whether numba may compile."""
+
+
 @contextmanager
 def guarded(loopback: bool = False) -> Iterator[list[str]]:
     """Record what code in the block touches outside: addresses and environment variables.
@@ -123,7 +127,7 @@ def guarded(loopback: bool = False) -> Iterator[list[str]]:
 
     class Watched(type(os.environ)):  # type: ignore[misc]  # a class, but typed as a variable
         def __getitem__(self, key: str) -> str:
-            if active and not _importing():
+            if active and key not in _HARMLESS and not _importing():
                 touched.append(f"environment variable {key}")
             return str(super().__getitem__(key))
 

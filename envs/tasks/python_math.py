@@ -1,6 +1,5 @@
 """Arithmetic and algebra too large for the head: a question, a Python interpreter, an answer."""
 
-import math
 import random
 import re
 from collections.abc import Mapping
@@ -12,26 +11,12 @@ from ludus.envs.base import TextEnv
 from ludus.envs.definition import one_of
 from ludus.envs.outcome import Golden, InvalidMove, Outcome, Verdict
 from ludus.envs.task import Task
+from ludus.envs.tasks.scoring import efficient
 from ludus.envs.toolenv import TOOL_PARAMS, UsesTools
 from ludus.tools.calls import ToolCall
 
 KINDS = ("product", "chain", "equation", "story")
 _NUMBER = re.compile(r"[+-]?\d{1,60}(?:/\d{1,60}|\.\d{1,60})?")
-
-
-def efficient(calls: int, most: int) -> float:
-    """The factor of a right answer's reward for few calls: cos(m pi / (2 m + c)).
-
-    Args:
-        calls: m, those that were made.
-        most: c, those that may be made.
-
-    Source: Wang et al. 2025 (OTC-PPO), arXiv:2504.14870.
-
-    >>> [round(efficient(m, 4), 3) for m in (0, 1, 3)]
-    [1.0, 0.866, 0.588]
-    """
-    return math.cos(calls * math.pi / (2 * calls + most)) if calls else 1.0
 
 
 def number_in(text: str) -> Fraction | None:

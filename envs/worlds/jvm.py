@@ -20,7 +20,8 @@ from ludus.envs.registry import MissingExtra
 
 ENV_ID = "ludus/ScienceWorld-v1"
 JAVA = shutil.which("java")
-OPTIONS = ("-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2", "-XX:+UseSerialGC", "-Xmx1g")
+OPTIONS = ("-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2", "-XX:+UseSerialGC", "-Xmx1g",
+           "-XX:TieredStopAtLevel=1")  # fmt: skip
 ANSWER_S = 300.0
 """A process that takes longer to answer is ended. Golden paths of genetics take up to 20 s."""
 
@@ -110,12 +111,14 @@ class Simulator:
         self.java.load(world.task, world.variation, world.simplifications, golden)
         self.java.reset()
         self.world = world
-        self._last = Turn(self.java.freeActionLook(), self.java.getScore(), False)
+        # Not getScore(), which is that of the last episode until the first command.
+        self._last = Turn(self.java.freeActionLook(), 0.0, False)
 
     def end(self) -> None:
         """End the process."""
-        self.process.kill()
         self._gateway.close()
+        self._gateway._gateway_client.is_connected = False  # or py4j looks for it, and complains
+        self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             pipe.close()

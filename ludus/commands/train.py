@@ -18,7 +18,8 @@ _HELP = """usage: ludus train RECIPE [options]
 recipes: {recipes}
 
 ludus train RECIPE --help shows the options and what the recipe sets them to.
---resume goes on with the run in --out, if there is one. --print-config shows and stops."""
+--resume goes on with the run in --out, if there is one. --print-config shows and stops. --dry-run
+builds everything, makes one step, shows memory and rates, and writes nothing."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -33,13 +34,18 @@ def main(args: Sequence[str]) -> int:
         near = difflib.get_close_matches(recipe, RECIPES, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"unknown recipe {recipe!r}, {hint}recipes: {', '.join(RECIPES)}")
-    flags = {"--resume", "--print-config"}
+    flags = {"--resume", "--print-config", "--dry-run"}
     chosen = flags & set(rest)
     config = parse(
         TrainConfig, [a for a in rest if a not in flags], f"train {recipe}", RECIPES[recipe]
     )
     if "--print-config" in chosen:
         print(json.dumps(config.to_json(), indent=1))
+        return 0
+    if "--dry-run" in chosen:
+        from ludus.trainer.dry_run import dry_run
+
+        print(dry_run(config).table())
         return 0
     return _train(config, resume="--resume" in chosen)
 

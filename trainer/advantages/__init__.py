@@ -4,12 +4,13 @@ tokens last.
 An estimator takes the episodes of one step and returns, for every trajectory in order, one
 advantage a turn. One with memory keeps it in `state_dict`, which is checkpointed. Families:
 `selfplay` (a baseline per role), `group` (siblings), `turns` (credit per turn), `trees` (branches),
-`values` (with a critic, or token by token; pure functions).
+`critic` (with a critic), `values` (the pure functions behind it, and others token by token).
 """
 
 from collections.abc import Callable
 
 from ludus.trainer.advantages.base import GROUPS, Advantages, Estimator, Memoryless
+from ludus.trainer.advantages.critic import GAE, BiLevelGAE, TokenCredit, TurnGAE
 from ludus.trainer.advantages.group import (
     BNPO,
     CANON,
@@ -27,9 +28,10 @@ from ludus.trainer.advantages.trees import ARPO, TreeGRPO
 from ludus.trainer.advantages.turns import IGPO, MTGRPO, GiGPO, TurnReturns
 
 __all__ = [
-    "ADVANTAGES", "ARPO", "BNPO", "CANON", "GROUPS", "GRPO", "IGPO", "MTGRPO", "OPO", "RAE", "RLOO",
-    "Advantages", "Estimator", "GiGPO", "GroupMean", "MaxRL", "Memoryless", "PassK",
-    "ReinforcePlusPlus", "Returns", "RoleMean", "TreeGRPO", "TurnReturns",
+    "ADVANTAGES", "ARPO", "BNPO", "CANON", "GAE", "GROUPS", "GRPO", "IGPO", "MTGRPO", "OPO", "RAE",
+    "RLOO", "Advantages", "BiLevelGAE", "Estimator", "GiGPO", "GroupMean", "MaxRL", "Memoryless",
+    "PassK", "ReinforcePlusPlus", "Returns", "RoleMean", "TokenCredit", "TreeGRPO", "TurnGAE",
+    "TurnReturns",
 ]  # fmt: skip
 
 ADVANTAGES: dict[str, Callable[..., Estimator]] = {
@@ -50,5 +52,8 @@ ADVANTAGES: dict[str, Callable[..., Estimator]] = {
     "turn_returns": TurnReturns,
     "tree_grpo": TreeGRPO,
     "arpo": ARPO,
+    "gae": GAE,
+    "bi_level_gae": BiLevelGAE,
+    "turn_gae": TurnGAE,
     "returns": Returns,
 }

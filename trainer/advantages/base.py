@@ -32,7 +32,8 @@ class Estimator(Protocol):
     group: str
     """Key of `GROUPS`: within it, returns are compared. Groups of one are counted by it."""
     needs: frozenset[str]
-    """Fields of `Turn` that the rollout fills only when asked: "state_key", "golden_logp"."""
+    """Fields of `Turn` that are filled only when asked: "state_key" and "golden_logp" by the
+    rollout, "values" by the critic."""
 
     def __call__(self, episodes: Sequence[Episode]) -> Advantages:
         """Advantages of every turn of every trajectory of every episode, in order."""

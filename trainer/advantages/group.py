@@ -277,6 +277,7 @@ METRICS: dict[str, Callable[[Trajectory], float]] = {
     "entropy": lambda t: mean(turn_entropies(t)),
     "tokens": lambda t: float(sum(turn_tokens(t))),
     "turns": lambda t: float(len(t.turns)),
+    "calls": lambda t: float(sum(bool(turn.called) for turn in t.turns)),
 }
 """What trajectories may be told apart by."""
 

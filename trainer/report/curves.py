@@ -145,6 +145,7 @@ def _tolerance(run: RunFiles) -> Sequence[tuple[str, float]]:
 _TOGETHER = {
     "time/": ("Seconds of a step", "Where the time of a step goes, seconds."),
     "stop/": ("How games ended", "Share of the training games."),
+    "eval/success": ("Tasks solved", "Share of held-out tasks."),
     "eval/return/": ("Evaluation return", "Mean return against random play, from each seat."),
 }
 

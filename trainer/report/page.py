@@ -75,7 +75,7 @@ def _parts(run: RunFiles) -> list[Content]:
     return [
         _curves(run),
         sections.policy(run),
-        sections.opponents(run) or _after(run, "Results against opponents"),
+        sections.opponents(run) or sections.tasks(run) or _after(run, "Results"),
         _games(run),
         sections.settings(run),
     ]

@@ -84,6 +84,9 @@ def _headline(run: RunFiles) -> list[Markup]:
                     f"as {row.get('seat')} against {row.get('opponent') or 'nobody'}",
                 )
             )
+    for row in (result.get("tasks") or ())[:2]:
+        share = el("b", percent(row.get("success_rate")))
+        figures.append(_figure("Tasks solved", share, f"of the split {row.get('split')}"))
     episodes = result.get("episodes", run.last("episodes"))
     seconds = result.get("time_s", run.last("time_s"))
     steps = result.get("step", run.last("step"))
@@ -223,8 +226,41 @@ def opponents(run: RunFiles) -> Markup | None:
     )
 
 
-def _interval(row: Mapping[str, Any]) -> Markup:
-    low, rate, high = (100 * _share(row.get(n)) for n in ("win_low", "win_rate", "win_high"))
+def tasks(run: RunFiles) -> Markup | None:
+    """What was solved of held-out tasks, with a 95 % interval."""
+    rows: Sequence[Mapping[str, Any]] = run.result.get("tasks") or ()
+    if not rows:
+        return None
+    names = ("Split", "Tasks", "Solved", "0 to 100 %", "Mean return", "Invalid", "Turns")
+    body = [
+        el(
+            "tr",
+            el("th", str(row.get("split")), scope="row"),
+            el("td", f"{row.get('episodes', 0):,}", class_="num"),
+            el("td", el("b", percent(row.get("success_rate"))), class_="num"),
+            el("td", _interval(row, "success"), class_="wide"),
+            el("td", signed(row.get("mean_return")), class_="num"),
+            el("td", percent(row.get("invalid_rate")), class_="num"),
+            el("td", number(row.get("turns_mean")), class_="num"),
+        )
+        for row in rows
+    ]
+    head = el("tr", *(el("th", n, scope="col") for n in names))
+    return section(
+        "Held-out tasks",
+        "Played after training. The interval holds 95 % (Wilson).",
+        el(
+            "div",
+            el("table", el("thead", head), el("tbody", *body), class_="results"),
+            class_="scroll",
+        ),
+        id="tasks",
+    )
+
+
+def _interval(row: Mapping[str, Any], what: str = "win") -> Markup:
+    names = (f"{what}_low", f"{what}_rate", f"{what}_high")
+    low, rate, high = (100 * _share(row.get(name)) for name in names)
     return el(
         "div",
         el("i", class_="band", style=f"left:{low:.1f}%;width:{max(high - low, 0.5):.1f}%"),

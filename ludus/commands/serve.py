@@ -1,0 +1,56 @@
+"""`ludus serve`: an environment behind OpenEnv's wire format."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tyro.conf import Positional
+
+import ludus
+from ludus.agents.base import Prepares, make_agent
+from ludus.cli import parse
+from ludus.envs import registry
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Serve an environment to OpenEnv's clients, over WebSocket and HTTP; Ctrl-C stops."""
+
+    env: Positional[str]
+    """Environment, such as ludus/KuhnPoker-v1."""
+    opponent: str | None = None
+    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator; by default the client
+    plays all seats."""
+    seat: str | None = None
+    """The client's; by default the first."""
+    split: str = ""
+    """Where tasks come from; by default the environment's first, or what the client asks for."""
+    format: str = "plain"
+    """How actions are written: plain, boxed, tag, answer."""
+    host: str = "127.0.0.1"
+    """To listen on. There is no password: others than loopback are open to whoever reaches them."""
+    port: int = 8000
+    """To listen on; 0 takes a free one."""
+    sessions: int = 64
+    """At a time; more are refused."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command."""
+    options = parse(ServeOptions, args, "serve")
+    if options.seat and not options.opponent:
+        raise ValueError("--seat needs --opponent: without one the client plays all seats")
+    from ludus.envs.adapters.to_openenv import serve
+
+    settings = {"format": options.format, **({"split": options.split} if options.split else {})}
+    agent = make_agent(options.opponent) if options.opponent else None
+    if isinstance(agent, Prepares):
+        agent.prepare(registry.make(options.env, **settings))
+    serve(
+        lambda: ludus.make(options.env, opponents=agent, seat=options.seat, **settings),
+        name=options.env,
+        host=options.host,
+        port=options.port,
+        sessions=options.sessions,
+        started=lambda at: print(f"{options.env} at {at}; Ctrl-C stops", flush=True),
+    )
+    return 0

@@ -1,0 +1,99 @@
+"""Every recipe on an environment that fits: built, one step made, nothing written."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ludus import cli
+from ludus.envs import registry
+from ludus.envs.games.guess_number import GuessNumber
+from ludus.trainer.config import RECIPES, TrainConfig
+from ludus.trainer.dry_run import dry_run
+from ludus.trainer.needs import check_needs, having
+
+SMALL = "small:hidden=32,layers=1,heads=2,kv_heads=1"
+
+
+def small(recipe: str, out: Path, **changes: Any) -> TrainConfig:
+    """The recipe with a tiny model, two groups a step, on an environment it is for."""
+    config = RECIPES[recipe]
+    env = "ludus/KuhnPoker-v1" if "seats" in config.needs else "ludus/GuessNumber-v1"
+    given = {
+        "env": env, "model": SMALL, "episodes": 2 * config.group_size, "warmstart_steps": 0,
+        "out": str(out), **changes,
+    }  # fmt: skip
+    return dataclasses.replace(config, **given)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_has_a_dry_run(recipe: str, tmp_path: Path) -> None:
+    found = dry_run(small(recipe, tmp_path / "run"))
+    assert {"sample", "credit", "update"} <= set(found.phases)
+    assert found.resident_mib > 50
+    assert found.device_mib == 0
+    assert found.tokens_per_s > 0
+    assert found.episodes_per_s > 0
+    assert found.parameters > 1000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_beside_a_run_leaves_it_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text("{}")
+    options = [
+        "--model", SMALL, "--episodes", "8", "--out", str(out), "--warmstart-episodes", "8",
+        "--warmstart-steps", "30",
+    ]  # fmt: skip
+    assert cli.run(["train", "spiral", *options, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    for word in (
+        "environment",
+        "build",
+        "sample",
+        "update",
+        "sampled tokens/s",
+        "MiB",
+        "200 steps",
+    ):
+        assert word in said
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("run.json", "{}")]
+
+
+class NoFork(GuessNumber):
+    """It cannot be copied."""
+
+    ENV_ID = "test/NoFork-v0"
+    metadata = {**GuessNumber.metadata, "fork": "none"}  # noqa: RUF012
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if RECIPES[name].needs])
+def test_a_recipe_for_several_seats_names_games(recipe: str, tmp_path: Path) -> None:
+    config = small(recipe, tmp_path / "run", env="ludus/GuessNumber-v1")
+    message = (
+        r"GuessNumber-v1 lacks two seats or more, which the recipe needs: ludus/ConnectFour-v1, .*"
+        r"KuhnPoker-v1.* more have$"
+    )
+    with pytest.raises(ValueError, match=message) as told:
+        dry_run(config)
+    assert "\n" not in str(told.value)
+
+
+def test_the_environments_named_have_what_is_needed() -> None:
+    golden = having("golden")
+    assert "ludus/GuessNumber-v1" in golden
+    assert "ludus/Household-v1" not in golden  # it knows right actions, no answer to score
+    assert "ludus/KuhnPoker-v1" in having("seats")
+    with pytest.raises(ValueError, match=r"lacks forks of an episode, which arpo needs: .*Kuhn"):
+        check_needs(NoFork(), {"fork": "arpo"})
+    check_needs(registry.make("ludus/GuessNumber-v1"), dict.fromkeys(("fork", "golden"), "test"))
+
+
+def test_needs_are_part_of_the_config() -> None:
+    config = TrainConfig(needs=("fork",))
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
