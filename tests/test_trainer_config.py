@@ -79,7 +79,7 @@ def test_recipes_write_to_folders_of_their_own() -> None:
 def test_the_options() -> None:
     # Each is a promise to users. A change here is a change of the command line.
     assert [field.name for field in dataclasses.fields(TrainConfig)] == [
-        "env", "env_args", "needs", "model", "out", "seed", "device", "threads",
+        "env", "env_args", "curriculum", "needs", "model", "out", "seed", "device", "threads",
         "steps", "episodes", "group_size", "opponent", "format", "on_invalid", "forfeit",
         "max_reply_tokens", "temperature",
         "shaping", "filters", "refill", "advantage", "modulation", "edits", "loss",

@@ -44,10 +44,14 @@ def read_corpus(path: str) -> list[Document]:
     Raises:
         ValueError: If a line is no document, or two have one id.
     """
-    content = Path(path).read_text(encoding="utf-8")
+    try:
+        content = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = Path(path).read_bytes().count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path} line {line} is not UTF-8: {error.reason}") from None
     if content.lstrip().startswith("{"):
         documents = [
-            _document(line, number)
+            _document(path, line, number)
             for number, line in enumerate(content.split("\n"), 1)
             if line.strip()
         ]
@@ -76,11 +80,11 @@ def document_of(row: Mapping[str, Any], id: str) -> Document:
     return Document(str(row.get("id", id)), str(title), text)
 
 
-def _document(line: str, number: int) -> Document:
+def _document(path: str, line: str, number: int) -> Document:
     try:
         return document_of(json.loads(line), str(number - 1))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"line {number} of the corpus is no document: {error!r}") from error
+        raise ValueError(f"{path} line {number} is no document: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)

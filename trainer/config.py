@@ -20,9 +20,13 @@ class TrainConfig:
     """One training run. On a CPU, equal configs and code give equal weights, byte for byte."""
 
     env: str = "ludus/KuhnPoker-v1"
-    """Environment to train in."""
+    """Environment to train in; or several, "a,b", or a suite ("spiral-train")."""
     env_args: str = "{}"
-    """Its own parameters, as a JSON object."""
+    """Its own parameters, as a JSON object, of several environments by id; or a list of such
+    objects, which are levels, the easiest first."""
+    curriculum: str = "even"
+    """How a step's groups are spread over environments and levels: even; sec, a bandit over what is
+    learnt from each; ladder, a level at a time, up at a success rate ("ladder:up=0.7,over=256")."""
     needs: tuple[str, ...] = ()
     """What the environment must have besides what the parts below ask for: seats, golden, fork."""
     model: str = "small"
@@ -45,7 +49,8 @@ class TrainConfig:
     """Episodes per task. Estimators that compare siblings need 2 or more."""
     opponent: str = "self"
     """"self": the policy plays all seats. Else an agent ("random", "nash", ...) that plays the
-    others, while the policy's seat rotates."""
+    others, while the policy's seat rotates; or a pool of its own past selves: "pool", or
+    "pool:draw=pfsp,size=5,every=20", with draw latest, uniform or pfsp."""
     format: str = "plain"
     """How actions are written in replies: plain, boxed, tag, answer."""
     on_invalid: str = "forfeit"
@@ -147,9 +152,11 @@ class TrainConfig:
     """Fields that do not change what is computed."""
 
     def __post_init__(self) -> None:
-        from ludus.trainer import methods  # imports torch; naming the recipes needs none
+        # These import torch; naming the recipes needs none.
+        from ludus.trainer import methods
+        from ludus.trainer.loss import AGGREGATIONS
 
-        for name, allowed in {**_CHOICES, "aggregation": methods.AGGREGATIONS}.items():
+        for name, allowed in {**_CHOICES, "aggregation": AGGREGATIONS}.items():
             one_of(name, getattr(self, name), allowed)
         for need in self.needs:
             one_of("need", need, tuple(NEEDS))
@@ -171,8 +178,11 @@ class TrainConfig:
             args = json.loads(self.env_args)
         except json.JSONDecodeError:
             args = None
-        if not isinstance(args, dict):
-            raise ValueError(f"env_args must be a JSON object, got {self.env_args!r}")
+        levels = args if isinstance(args, list) else [args]
+        if not levels or not all(isinstance(level, dict) for level in levels):
+            raise ValueError(
+                f"env_args must be a JSON object, or a list of them, got {self.env_args!r}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""

@@ -1,5 +1,6 @@
 """From a config to the parts of a method: credit, loss, corrections, regularizers, learner."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,15 @@ from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.critic import Critic, with_tokens
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
-from ludus.trainer.loss import AGGREGATIONS, LOSSES, PolicyLoss, masked, token_weights
+from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
+from ludus.trainer.pool import Pool
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
 from ludus.trainer.schedule import scheduled
+from ludus.trainer.spread import CURRICULA, Curriculum
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
-
-__all__ = [
-    "AGGREGATIONS", "check", "coefficients", "make_corrections", "make_credit", "make_critic",
-    "make_learner", "make_loss", "make_regularizers", "pack_episodes", "requirements",
-    "row_sizes", "weigher",
-]  # fmt: skip
 
 
 def make_credit(config: "TrainConfig") -> Credit:
@@ -110,6 +107,18 @@ def pack_episodes(config: "TrainConfig", learner: Learner, credited: Credited) -
     return [batch.to(device) for batch in batches]
 
 
+def make_curriculum(config: "TrainConfig", arenas: Sequence[str] = ("",)) -> Curriculum:
+    """Over arenas, by name."""
+    return make_part("curriculum", config.curriculum, CURRICULA, arenas=arenas)
+
+
+def make_pool(config: "TrainConfig") -> Pool | None:
+    """Of opponents, if the config has one."""
+    if config.opponent.partition(":")[0] != "pool":
+        return None
+    return make_part("opponent", config.opponent, {"pool": Pool})
+
+
 def coefficients(config: "TrainConfig", step: int) -> Coefficients:
     """What the schedules say for a step."""
     c, at = config, (step, config.steps)
@@ -131,6 +140,8 @@ def check(config: "TrainConfig") -> None:
         raise ValueError(
             f"advantage {config.advantage} needs group_size >= 2, got {config.group_size}"
         )
+    make_curriculum(config)
+    make_pool(config)
     make_loss(config)
     make_corrections(config)
     make_regularizers(config)

@@ -46,8 +46,13 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     if judged and all(len(e.returns) == 1 for e in good):
         metrics["rollout/success"] = sum(judged) / len(good)
     metrics |= {f"env/{name}": value for name, value in env_metrics(good).items()}
-    for role in good[0].returns if good else ():
-        metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
+    games: dict[str, list[Episode]] = {}
+    for episode in good:
+        games.setdefault(episode.env_id, []).append(episode)
+    for env_id, own in games.items():
+        where = f"{env_id.partition('/')[2]}/" if len(games) > 1 else ""
+        for role in own[0].returns:
+            metrics[f"return/{where}{role}"] = sum(e.returns[role] for e in own) / len(own)
     return metrics
 
 

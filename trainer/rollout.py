@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
 from ludus.agents.engines.base import Completion, Engine, SamplingParams, Session
+from ludus.agents.policy import ModelAgent
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message
@@ -21,6 +22,7 @@ from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
 class _Seat:
     """A conversation under way."""
 
+    agent: ModelAgent
     session: Session
     leaf: TokenNode
     texts: list[str] = field(default_factory=list)
@@ -63,7 +65,8 @@ class Rollout:
         chat: Renders for the engine's model.
         make_env: Builds an environment; one is built per episode under way.
         sampling: How replies are drawn.
-        opponents: Seats that are not the policy's, and who plays them.
+        opponents: Seats that are not the policy's, and who plays them. Language models among them
+            are batched as the policy is; what they sample is not trained.
         keep_replays: How many of the first episodes keep the record of their moves.
         needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp".
     """
@@ -79,7 +82,8 @@ class Rollout:
         keep_replays: int = 0,
         needs: Collection[str] = (),
     ) -> None:
-        self.engine, self.chat, self.make_env, self.sampling = engine, chat, make_env, sampling
+        self.engine, self.make_env = engine, make_env
+        self._policy = ModelAgent(engine, chat, sampling)
         self.opponents = opponents or {}
         self.keep_replays = keep_replays
         self.needs = needs
@@ -115,16 +119,26 @@ class Rollout:
         while waiting:
             if self._unscored:
                 self._score()
-            for session, completion in self.engine.step():
-                asked = waiting.pop(id(session), None)
-                if asked is not None:  # else the episode ended by another seat's reply just now
-                    self._answer(*asked, completion)
+            for engine in self._engines():
+                for session, completion in engine.step():
+                    asked = waiting.pop(id(session), None)
+                    if asked is not None:  # else the episode ended by another seat's reply just now
+                        self._answer(*asked, completion)
         return [episode for episode in done if episode is not None]
+
+    def _engines(self) -> list[Engine[Session]]:
+        """Of the policy, and of the models that play other seats."""
+        models = [a.engine for a in self.opponents.values() if isinstance(a, ModelAgent)]
+        return list({id(engine): engine for engine in (self.engine, *models)}.values())
+
+    def _scripted(self, seat: str) -> bool:
+        """Whether the seat is played by an opponent that answers at once."""
+        return seat in self.opponents and not isinstance(self.opponents[seat], ModelAgent)
 
     def _ask(self, play: _Play) -> None:
         """Let opponents move until only replies of the policy are awaited; ask for those."""
         env = play.env
-        while env.acting and env.acting[0] in self.opponents:
+        while env.acting and self._scripted(env.acting[0]):
             seat = env.acting[0]
             if play.rng is None:
                 play.rng = random.Random(play.seed)
@@ -135,7 +149,7 @@ class Rollout:
             if not self._step(play, seat, text):
                 return
         for seat in env.acting:
-            if seat in self.opponents or self._is_waiting(play, seat):
+            if self._scripted(seat) or self._is_waiting(play, seat):
                 continue
             try:
                 messages, facts = env.observe(seat).messages, self._facts(env, seat)
@@ -151,33 +165,39 @@ class Rollout:
         """Ask a seat for its reply; False if its conversation leaves no room for one."""
         own = play.seats.get(seat)
         if own is None:
-            ids = self.chat.open(messages)
-            if len(ids) >= self.engine.max_positions:
+            model = self.opponents.get(seat)
+            agent = model if isinstance(model, ModelAgent) else self._policy
+            ids = agent.chat.open(messages)
+            if len(ids) >= agent.engine.max_positions:
                 return False
-            session = self.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
-            own = play.seats[seat] = _Seat(session, TokenNode(None, ids))
+            session = agent.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
+            own = play.seats[seat] = _Seat(agent, session, TokenNode(None, ids))
         else:
-            ids = self.chat.bridge(messages, own.leaf.ids[-1])
-            if len(own.session.ids) + len(ids) >= self.engine.max_positions:
+            ids = own.agent.chat.bridge(messages, own.leaf.ids[-1])
+            if len(own.session.ids) + len(ids) >= own.agent.engine.max_positions:
                 return False
-            self.engine.extend(own.session, ids)
+            own.agent.engine.extend(own.session, ids)
             own.leaf = TokenNode(own.leaf, ids)
         own.states.append(facts.state_key)
         own.golden.append(None)
         if facts.golden:
             self._unscored.append((own, facts))
         else:
-            self.engine.submit(own.session, self.sampling)
+            own.agent.engine.submit(own.session, own.agent.sampling)
         self._waiting[id(own.session)] = (play, seat)
         return True
 
     def _facts(self, env: TextEnv, seat: str) -> _Facts:
         """Before a reply: what some estimators compare or reward."""
+        if seat in self.opponents:
+            return _Facts()
         state_key = env.state_hash() if "state_key" in self.needs else ""
         golden = env.golden(seat) if "golden_logp" in self.needs else None
         if golden is None or golden.answer is None:
             return _Facts(state_key)
-        scaffold, answer = self.chat.reply(golden.prefix)[:-1], self.chat.reply(golden.answer)[:-1]
+        scaffold, answer = (
+            self._policy.chat.reply(text)[:-1] for text in (golden.prefix, golden.answer)
+        )
         return _Facts(state_key, scaffold + answer, len(scaffold))
 
     def _score(self) -> None:
@@ -188,7 +208,7 @@ class Rollout:
         scores = self.engine.score([(own.session, facts.golden) for own, facts in asked])
         for (own, facts), logps in zip(asked, scores, strict=True):
             own.golden[-1] = sum(logps[facts.scaffold :]) / len(logps[facts.scaffold :])
-            self.engine.submit(own.session, self.sampling)
+            self.engine.submit(own.session, self._policy.sampling)
 
     def _answer(self, play: _Play, seat: str, completion: Completion) -> None:
         """Play a reply."""
@@ -201,7 +221,7 @@ class Rollout:
             completion.entropies,
             completion.version,
         )
-        own.texts.append(self.chat.text(completion.ids))
+        own.texts.append(own.agent.chat.text(completion.ids))
         own.rewards.append(0.0)
         if self._step(play, seat, own.texts[-1]):
             self._ask(play)
@@ -240,7 +260,7 @@ class Rollout:
                 _turns(own),
             )
             for role, own in play.seats.items()
-            if own.texts
+            if own.texts and role not in self.opponents
         )
         kept = play.number < self.keep_replays
         self._finish(
@@ -271,7 +291,7 @@ class Rollout:
     def _finish(self, play: _Play, episode: Episode) -> None:
         for own in play.seats.values():
             self._waiting.pop(id(own.session), None)
-            self.engine.close(own.session)
+            own.agent.engine.close(own.session)
         self._done[play.number] = episode
 
 
