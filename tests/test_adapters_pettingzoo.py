@@ -80,7 +80,7 @@ def test_an_episode_is_pettingzoos(name: str) -> None:
                 theirs.step(None)
                 continue
             assert env.acting == (f"player_{theirs.possible_agents.index(agent)}",)
-            legal = env.legal_actions(agent)
+            legal = env.legal_actions()
             names = WORDS[name].actions
             if isinstance(obs, dict):
                 assert legal == [n for n, ok in zip(names, obs["action_mask"], strict=True) if ok]
