@@ -24,6 +24,7 @@ COMMANDS = {
     "serve": "an environment to OpenEnv's clients, over WebSocket and HTTP",
     "tool": "run Python in a sandbox, or search a corpus, as an agent would",
     "serve-search": "a corpus over HTTP, as Search-R1's retrieval servers answer",
+    "serve-tools": "tools to MCP clients, over standard input and output or HTTP",
     "exploit": "how much best responses win against a policy, exactly",
 }
 
@@ -135,6 +136,7 @@ _EXTRAS = {
     "bm25s": "search",
     "pettingzoo": "marl",
     "pyspiel": "games",
+    "mcp": "mcp",
     "starlette": "serve",
     "uvicorn": "serve",
 }

@@ -184,6 +184,21 @@ def test_a_model_as_opponent_is_batched_and_not_trained(env: str) -> None:
         assert all(node.version == own.engine.version for node in t.leaf.path() if node.is_action)
 
 
+def test_whose_engine_runs_first_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def episodes() -> list[tuple[Mapping[str, float], list[tuple[int, ...]]]]:
+        own, other = agent(0), agent(1)
+        played = Rollout(
+            own.engine, own.chat, lambda: make("ludus/KuhnPoker-v1"), own.sampling,
+            opponents={"player_0": other},
+        ).play([None] * 24, seed=3)  # fmt: skip
+        return [(e.returns, [n.ids for t in e.trajectories for n in t.leaf.path()]) for e in played]
+
+    first = episodes()
+    engines = Rollout._engines
+    monkeypatch.setattr(Rollout, "_engines", lambda self: engines(self)[::-1])
+    assert episodes() == first
+
+
 def test_whom_a_pool_meets(tmp_path: Path) -> None:
     model, tokenizer = tiny()
     for how, expected in (
@@ -218,7 +233,7 @@ def test_whom_a_pool_meets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("opponent", "message"),
     [
-        ("pool:draw=best", "unknown draw 'best', allowed: latest, uniform, pfsp"),
+        ("pool:draw=best", "unknown draw 'best', nearest: latest, allowed: latest, uniform, pfsp"),
         ("pool:size=0", "a pool needs size >= 1"),
         ("pool:sise=3", "unexpected keyword argument 'sise'"),
     ],

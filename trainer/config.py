@@ -28,7 +28,8 @@ class TrainConfig:
     """How a step's groups are spread over environments and levels: even; sec, a bandit over what is
     learnt from each; ladder, a level at a time, up at a success rate ("ladder:up=0.7,over=256")."""
     needs: tuple[str, ...] = ()
-    """What the environment must have besides what the parts below ask for: seats, golden, fork."""
+    """What the environment must have besides what the parts below ask for: seats, one seat, golden,
+    fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
@@ -47,6 +48,9 @@ class TrainConfig:
     """Episodes per step."""
     group_size: int = 1
     """Episodes per task. Estimators that compare siblings need 2 or more."""
+    branching: str = ""
+    """How the episodes of a task branch: arpo, aepo, tree ("arpo:roots=4", "tree:trees=2"); a task
+    then has `group_size` leaves. Empty: they are apart from the start."""
     opponent: str = "self"
     """"self": the policy plays all seats. Else an agent ("random", "nash", ...) that plays the
     others, while the policy's seat rotates; or a pool of its own past selves: "pool", or
@@ -72,8 +76,8 @@ class TrainConfig:
     """Up to so many further rollouts a step, while filters leave fewer groups than asked for."""
     advantage: str = "rae"
     """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
-    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo, arpo,
-    gae, bi_level_gae, turn_gae (these three with a critic), returns."""
+    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
+    tree_rl, spo, arpo, gae, bi_level_gae, turn_gae (these three with a critic), returns."""
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""
     edits: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ludus.trainer.batch import MicroBatch, pack
+from ludus.trainer.branching import BRANCHING, Branching
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.critic import Critic, with_tokens
@@ -53,6 +54,15 @@ def make_regularizers(config: "TrainConfig") -> list[Regularizer]:
         length = {"steps": max(config.steps, 2)} if spec.partition(":")[0] == "epo" else {}
         made.append(make_part("regularizer", spec, REGULARIZERS, **length))
     return made
+
+
+def make_branching(config: "TrainConfig") -> Branching | None:
+    """How a task's episodes branch, if they do."""
+    if not config.branching:
+        return None
+    branching = make_part("branching", config.branching, BRANCHING)
+    branching.check(config.group_size)
+    return branching
 
 
 def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
@@ -142,6 +152,7 @@ def check(config: "TrainConfig") -> None:
         )
     make_curriculum(config)
     make_pool(config)
+    make_branching(config)
     make_loss(config)
     make_corrections(config)
     make_regularizers(config)
@@ -152,6 +163,8 @@ def requirements(config: "TrainConfig") -> dict[str, str]:
     found = dict.fromkeys(config.needs, "the recipe")
     if "golden_logp" in make_credit(config).estimator.needs:
         found["golden"] = config.advantage.partition(":")[0]
+    if config.branching:
+        found |= dict.fromkeys(("fork", "one seat"), f"branching {config.branching}")
     return found
 
 

@@ -6,7 +6,7 @@ and its next prompt joins the batch while the others are still being sampled.
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
@@ -19,7 +19,7 @@ from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
 
 
 @dataclass(slots=True)
-class _Seat:
+class Seat:
     """A conversation under way."""
 
     agent: ModelAgent
@@ -32,9 +32,22 @@ class _Seat:
     states: list[str] = field(default_factory=list)
     golden: list[float | None] = field(default_factory=list)
 
+    def twin(self, session: Session) -> "Seat":
+        """The same past, to go on in another session."""
+        return replace(
+            self,
+            session=session,
+            texts=list(self.texts),
+            invalid=list(self.invalid),
+            called=list(self.called),
+            rewards=list(self.rewards),
+            states=list(self.states),
+            golden=list(self.golden),
+        )
+
 
 @dataclass(slots=True)
-class _Play:
+class Play:
     """An episode under way."""
 
     number: int
@@ -42,12 +55,12 @@ class _Play:
     seed: int
     rng: random.Random | None = None
     """Of the opponents."""
-    seats: dict[str, _Seat] = field(default_factory=dict)
+    seats: dict[str, Seat] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class Facts:
     """What is noted of a position before a reply, where an estimator needs it."""
 
     state_key: str = ""
@@ -88,7 +101,7 @@ class Rollout:
         self.keep_replays = keep_replays
         self.needs = needs
         self._envs: list[TextEnv] = []
-        self._unscored: list[tuple[_Seat, _Facts]] = []
+        self._unscored: list[tuple[Seat, Facts]] = []
 
     def play(self, tasks: Sequence[Task | None], *, seed: int) -> list[Episode]:
         """Play one episode a task.
@@ -102,20 +115,11 @@ class Rollout:
         """
         self._seed = seed
         done: list[Episode | None] = [None] * len(tasks)
-        waiting: dict[int, tuple[_Play, str]] = {}  # id(session) -> whose reply it is
+        waiting: dict[int, tuple[Play, str]] = {}  # id(session) -> whose reply it is
         self._done, self._waiting = done, waiting
         while len(self._envs) < len(tasks):
             self._envs.append(self.make_env())
-        for number, task in enumerate(tasks):
-            env = self._envs[number]
-            play = _Play(number, env, derive_seed(seed, number))
-            options = None if task is None else {"task": task}
-            try:
-                env.reset(seed=play.seed, options=options)
-            except Exception as error:  # the boundary: whatever an environment raises is recorded
-                self._fail(play, error)
-            else:
-                self._ask(play)
+        self._begin(tasks)
         while waiting:
             if self._unscored:
                 self._score()
@@ -126,6 +130,23 @@ class Rollout:
                         self._answer(*asked, completion)
         return [episode for episode in done if episode is not None]
 
+    def _begin(self, tasks: Sequence[Task | None]) -> None:
+        """Start all episodes."""
+        for number, task in enumerate(tasks):
+            if (play := self._start(number, task)) is not None:
+                self._ask(play)
+
+    def _start(self, number: int, task: Task | None) -> Play | None:
+        """An episode at its start; None if the environment fails."""
+        env = self._envs[number]
+        play = Play(number, env, derive_seed(self._seed, number))
+        try:
+            env.reset(seed=play.seed, options=None if task is None else {"task": task})
+        except Exception as error:  # the boundary: whatever an environment raises is recorded
+            self._fail(play, error)
+            return None
+        return play
+
     def _engines(self) -> list[Engine[Session]]:
         """Of the policy, and of the models that play other seats."""
         models = [a.engine for a in self.opponents.values() if isinstance(a, ModelAgent)]
@@ -135,7 +156,7 @@ class Rollout:
         """Whether the seat is played by an opponent that answers at once."""
         return seat in self.opponents and not isinstance(self.opponents[seat], ModelAgent)
 
-    def _ask(self, play: _Play) -> None:
+    def _ask(self, play: Play) -> None:
         """Let opponents move until only replies of the policy are awaited; ask for those."""
         env = play.env
         while env.acting and self._scripted(env.acting[0]):
@@ -158,10 +179,10 @@ class Rollout:
             if not self._prompt(play, seat, messages, facts):
                 return self._end(play, Stop.TRUNCATED, "token limit")
 
-    def _is_waiting(self, play: _Play, seat: str) -> bool:
+    def _is_waiting(self, play: Play, seat: str) -> bool:
         return seat in play.seats and id(play.seats[seat].session) in self._waiting
 
-    def _prompt(self, play: _Play, seat: str, messages: tuple[Message, ...], facts: _Facts) -> bool:
+    def _prompt(self, play: Play, seat: str, messages: tuple[Message, ...], facts: Facts) -> bool:
         """Ask a seat for its reply; False if its conversation leaves no room for one."""
         own = play.seats.get(seat)
         if own is None:
@@ -171,7 +192,7 @@ class Rollout:
             if len(ids) >= agent.engine.max_positions:
                 return False
             session = agent.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
-            own = play.seats[seat] = _Seat(agent, session, TokenNode(None, ids))
+            own = play.seats[seat] = Seat(agent, session, TokenNode(None, ids))
         else:
             ids = own.agent.chat.bridge(messages, own.leaf.ids[-1])
             if len(own.session.ids) + len(ids) >= own.agent.engine.max_positions:
@@ -187,18 +208,18 @@ class Rollout:
         self._waiting[id(own.session)] = (play, seat)
         return True
 
-    def _facts(self, env: TextEnv, seat: str) -> _Facts:
+    def _facts(self, env: TextEnv, seat: str) -> Facts:
         """Before a reply: what some estimators compare or reward."""
         if seat in self.opponents:
-            return _Facts()
+            return Facts()
         state_key = env.state_hash() if "state_key" in self.needs else ""
         golden = env.golden(seat) if "golden_logp" in self.needs else None
         if golden is None or golden.answer is None:
-            return _Facts(state_key)
+            return Facts(state_key)
         scaffold, answer = (
             self._policy.chat.reply(text)[:-1] for text in (golden.prefix, golden.answer)
         )
-        return _Facts(state_key, scaffold + answer, len(scaffold))
+        return Facts(state_key, scaffold + answer, len(scaffold))
 
     def _score(self) -> None:
         """Score the reference answers after all prompts that are new, in one batch; then let the
@@ -210,7 +231,7 @@ class Rollout:
             own.golden[-1] = sum(logps[facts.scaffold :]) / len(logps[facts.scaffold :])
             self.engine.submit(own.session, self._policy.sampling)
 
-    def _answer(self, play: _Play, seat: str, completion: Completion) -> None:
+    def _answer(self, play: Play, seat: str, completion: Completion) -> None:
         """Play a reply."""
         own = play.seats[seat]
         own.leaf = TokenNode(
@@ -224,9 +245,13 @@ class Rollout:
         own.texts.append(own.agent.chat.text(completion.ids))
         own.rewards.append(0.0)
         if self._step(play, seat, own.texts[-1]):
-            self._ask(play)
+            self._go_on(play)
 
-    def _step(self, play: _Play, seat: str, text: str) -> bool:
+    def _go_on(self, play: Play) -> None:
+        """After a reply that did not end the episode."""
+        self._ask(play)
+
+    def _step(self, play: Play, seat: str, text: str) -> bool:
         """Play what a seat said; False if the episode is over with it."""
         try:
             _, _, _, truncated, info = play.env.step(text, seat=seat)
@@ -248,7 +273,7 @@ class Rollout:
         self._end(play, stop, str(outcome["reason"]), outcome["success"])
         return False
 
-    def _end(self, play: _Play, stop: Stop, reason: str, success: bool | None = None) -> None:
+    def _end(self, play: Play, stop: Stop, reason: str, success: bool | None = None) -> None:
         env, key = play.env, play.env.task.key
         trajectories = tuple(
             Trajectory(
@@ -279,7 +304,7 @@ class Rollout:
             ),
         )
 
-    def _fail(self, play: _Play, error: Exception) -> None:
+    def _fail(self, play: Play, error: Exception) -> None:
         """A fault that is not the agent's: recorded, counted, never a return of zero."""
         env = play.env
         reason = f"{type(error).__name__}: {error}"
@@ -288,14 +313,14 @@ class Rollout:
             play, Episode(env.ENV_ID, env.task.key, play.number, zeros, (), Stop.ERROR, reason)
         )
 
-    def _finish(self, play: _Play, episode: Episode) -> None:
+    def _finish(self, play: Play, episode: Episode) -> None:
         for own in play.seats.values():
             self._waiting.pop(id(own.session), None)
             own.agent.engine.close(own.session)
         self._done[play.number] = episode
 
 
-def _turns(own: _Seat) -> tuple[Turn, ...]:
+def _turns(own: Seat) -> tuple[Turn, ...]:
     # What was noted before a reply that never came is left over: `map` ends with the shortest.
     return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden, own.called))
 

@@ -9,10 +9,12 @@ from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credit, Credited
+from ludus.trainer.methods import make_branching
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.spread import Curriculum
 from ludus.trainer.trajectory import Episode, Trajectory, usable
+from ludus.trainer.tree_rollout import TreeRollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,21 @@ class Sampler:
             Player(
                 arena,
                 own,
-                Rollout(
-                    agent.engine,
-                    agent.chat,
-                    arena.make_env,
-                    agent.sampling,
-                    opponents=arena.others(own, arena.opponent),
-                    needs=credit.estimator.needs,
-                ),
+                self._rollout(arena, own, agent),
             )
             for arena in self.arenas
             for own in arena.own
         ]
         self._tasks = {arena.name: arena.tasks("train") for arena in self.arenas}
         self._arena_of: dict[str, str] = {}
+
+    def _rollout(self, arena: Arena, own: str, agent: ModelAgent) -> Rollout:
+        player = (agent.engine, agent.chat, arena.make_env, agent.sampling)
+        needs = self.credit.estimator.needs
+        if branching := make_branching(self.config):
+            leaves = self.config.group_size
+            return TreeRollout(*player, branching=branching, leaves=leaves, needs=needs)
+        return Rollout(*player, opponents=arena.others(own, arena.opponent), needs=needs)
 
     def sample(self, step: int) -> list[Episode]:
         """A step's episodes; more of them while filters leave fewer groups than were asked for."""

@@ -6,8 +6,9 @@ no asynchrony (on one machine the learner and the engine share the processor).
 """
 
 import contextlib
+import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -217,6 +218,10 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Sample, credit, pack, update."""
+        with _collected_later():
+            return self._train_step()
+
+    def _train_step(self) -> dict[str, float]:
         config, clock = self.config, _Clock()
         episodes = self.sampler.sample(self.step)
         self.episodes_done += len(episodes)
@@ -268,6 +273,19 @@ class Trainer:
         return evaluate.evaluate(
             self.agent, self.arenas, episodes=self.config.eval_episodes, seed=self.config.seed
         )
+
+
+@contextlib.contextmanager
+def _collected_later() -> Iterator[None]:
+    """No garbage collection meanwhile: a step makes hundreds of thousands of objects, none of them
+    in cycles, and looking through them took a tenth of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Clock:
