@@ -56,6 +56,8 @@ for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)
 
 _TASKS = {
+    "FileQA": ("file_qa:FileQA", ("one-seat", "golden", "tools", "needs data", "needs: search")),
+    "GSM8K": ("gsm8k:GSM8K", ("one-seat", "golden", "tools", "needs data")),
     "HopQA": ("hop_qa:HopQA", ("one-seat", "golden", "tools", "needs: search")),
     "PythonMath": ("python_math:PythonMath", ("one-seat", "golden", "tools")),
 }
