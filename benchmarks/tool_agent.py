@@ -74,7 +74,8 @@ def share(episodes: Sequence[Episode]) -> str:
 def table(runs: dict[int, Run]) -> str:
     """Markdown: two rows a seed."""
     rows = [
-        "| seed | | solved | calls an episode | solved with a call | without | episodes | seconds |",
+        "| seed | | solved | calls an episode | solved of those with a call | of those without "
+        "| episodes | seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for seed, own in runs.items():

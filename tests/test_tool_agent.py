@@ -13,7 +13,7 @@ import pytest
 from ludus.agents.chat import Chat
 from ludus.agents.small_model import small_tokenizer
 from ludus.tools.sandbox import SandboxError, open_sandbox
-from ludus.trainer.arena import Arena
+from ludus.trainer.arena import make_arenas
 from ludus.trainer.config import RECIPES
 from ludus.trainer.train import Trainer
 
@@ -73,7 +73,8 @@ def test_what_is_imitated_fits_a_reply(recipe: str) -> None:
     if recipe == "hop-search":
         pytest.importorskip("bm25s")
     config = RECIPES[recipe]
-    conversations = Arena.of(config).imitations(64, agent=config.warmstart_agent, seed=0)
+    (arena,) = make_arenas(config)
+    conversations = arena.imitations(64, agent=config.warmstart_agent, seed=0)
     texts = [said.content for conversation in conversations for said in conversation]
     chat = Chat(small_tokenizer(texts))
     longest = max(
