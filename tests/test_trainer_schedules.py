@@ -108,6 +108,15 @@ def test_arguments_by_environment() -> None:
         make_arenas(TrainConfig(env="ludus/KuhnPoker-v1,ludus/KuhnPoker-v1"))
 
 
+def test_where_nobody_can_be_imitated_the_warm_start_is_of_the_other_games(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = at(BASE, tmp_path / "run", env="ludus/SimpleNegotiation-v1,ludus/KuhnPoker-v1")
+    own = Trainer(dataclasses.replace(config, warmstart_steps=1), say=said.append)
+    assert said[0] == "warm start: nothing to imitate in ludus/SimpleNegotiation-v1"
+    assert "12 conversations" in said[1]  # of 6 games of two seats
+    assert own.train_step()["rollout/errors"] == 0
+
+
 # ---- levels -------------------------------------------------------------------------------------
 
 
@@ -140,6 +149,21 @@ def test_the_ladder_goes_up_when_enough_is_solved(tmp_path: Path) -> None:
         run.step += 1
         assert set(names(run, run.step)) == {("high=2", "high=4", "high=8")[int(rungs[-1])]}
     assert rungs == sorted(rungs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"curriculum": "sec", "env_args": "{}"}, "needs several environments"),
+        ({"curriculum": "ladder", "env": GAMES.env, "env_args": "{}"}, "name an opponent"),
+    ],
+)
+def test_a_curriculum_that_says_nothing_is_refused(
+    tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Trainer(at(TASKS, tmp_path / "run", **changes))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_points_of_an_episode() -> None:
