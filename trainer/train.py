@@ -125,6 +125,7 @@ class Trainer:
             conversations,
             steps=config.warmstart_steps,
             lr=config.warmstart_lr,
+            context=config.warmstart_on == "all",
             seed=config.seed,
         )
         self.time_s += time.monotonic() - started
