@@ -42,15 +42,25 @@ _GAMES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 for _name, (_where, _tags, _suites) in _GAMES.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags, suites=_suites)
-register(
-    "ludus/OpenSpiel-v1",
-    "ludus.envs.adapters.openspiel:OpenSpiel",
-    tags=("adapter", "needs: games"),
-)
+_ADAPTERS = {
+    "Gymnasium": ("gymnasium:Gymnasium", ("one-seat",)),
+    "OpenSpiel": ("openspiel:OpenSpiel", ("needs: games",)),
+    "PettingZoo": ("pettingzoo:PettingZoo", ("needs: marl",)),
+    "ReasoningGym": (
+        "reasoning_gym:ReasoningGym", ("one-seat", "golden", "needs: reasoning-gym", "slow"),
+    ),
+    "TextArena": ("textarena:TextArena", ("needs: textarena", "slow")),
+}  # fmt: skip
+for _name, (_where, _tags) in _ADAPTERS.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.adapters.{_where}", tags=("adapter", *_tags))
 
 _WORLDS = {
     "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),
     "Household": ("household.env:Household", ("one-seat", "golden", "world")),
+    "ScienceWorld": (
+        "scienceworld:ScienceWorld",
+        ("one-seat", "golden", "world", "needs: scienceworld", "slow"),
+    ),
 }
 for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)

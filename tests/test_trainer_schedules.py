@@ -108,6 +108,15 @@ def test_arguments_by_environment() -> None:
         make_arenas(TrainConfig(env="ludus/KuhnPoker-v1,ludus/KuhnPoker-v1"))
 
 
+def test_where_nobody_can_be_imitated_the_warm_start_is_of_the_other_games(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = at(BASE, tmp_path / "run", env="ludus/SimpleNegotiation-v1,ludus/KuhnPoker-v1")
+    own = Trainer(dataclasses.replace(config, warmstart_steps=1), say=said.append)
+    assert said[0] == "warm start: nothing to imitate in ludus/SimpleNegotiation-v1"
+    assert "12 conversations" in said[1]  # of 6 games of two seats
+    assert own.train_step()["rollout/errors"] == 0
+
+
 # ---- levels -------------------------------------------------------------------------------------
 
 

@@ -104,6 +104,11 @@ def test_a_step_without_an_episode_says_why(
         ({"opponent": "nobody"}, "unknown agent"),
         ({"opponent": "minimax"}, "minimax"),
         ({"env": "ludus/GuessNumber-v1", "opponent": "random"}, "one seat: opponent must be"),
+        ({"warmstart_agent": "nobody"}, "unknown agent"),
+        (
+            {"env": "ludus/SimpleNegotiation-v1", "warmstart_steps": 5, "warmstart_episodes": 2},
+            "no play to imitate, start with --warmstart-steps 0",
+        ),
         ({"model": "small:width=3"}, "unknown model setting 'width=3'"),
         ({"model": "small:hidden=x"}, "unknown model setting"),
         ({"model": "small:hidden=33"}, "multiple of"),
@@ -111,7 +116,7 @@ def test_a_step_without_an_episode_says_why(
     ],
 )
 def test_nothing_is_written_for_a_config_that_does_not_fit(
-    trainer: Build, tmp_path: Path, change: dict[str, str], message: str
+    trainer: Build, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         trainer(**change)

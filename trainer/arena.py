@@ -4,7 +4,7 @@ A run has one or several: every environment that `env` names, at every level tha
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ludus.agents.base import Agent, Prepares, make_agent
 from ludus.agents.solvers.game_tree import GameTree, build_tree
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
-from ludus.envs.task import TaskSet
+from ludus.envs.task import TaskSet, derive_seed
 from ludus.envs.text import Message
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.warmstart import imitations
@@ -47,6 +47,14 @@ class Arena:
     def imitations(self, episodes: int, *, agent: str, seed: int) -> list[tuple[Message, ...]]:
         """See `warmstart.imitations`."""
         return imitations(self.env_id, episodes, agent=agent, seed=seed, **self.kwargs)
+
+    def openings(self, episodes: int, *, seed: int) -> list[tuple[Message, ...]]:
+        """What seats are told before anything is said: for environments nobody can imitate in."""
+        found = []
+        for number in range(episodes):
+            self.env.reset(seed=derive_seed(seed, "opening", number))
+            found += [self.env.observe(seat).messages for seat in self.env.acting]
+        return found
 
     def others(self, own: str, agent: Agent | None) -> dict[str, Agent]:
         """Who plays the seats beside one of `own`."""
@@ -107,6 +115,44 @@ def _arena(config: TrainConfig, name: str, env_id: str, args: dict[str, Any]) ->
         if isinstance(agent, Prepares):
             agent.prepare(env)
     return Arena(name, env_id, kwargs, env, small_tree(env), tuple(env.ROLES), agent)
+
+
+def tokenizer_texts(config: TrainConfig, arenas: Sequence[Arena]) -> list[str]:
+    """What a tokenizer made from nothing learns its merges from."""
+    found: list[tuple[Message, ...]] = []
+    for arena in arenas:
+        try:
+            found += arena.imitations(
+                64 // len(arenas), agent=config.warmstart_agent, seed=config.seed
+            )
+        except ValueError:  # it is only there that nobody can be imitated
+            found += arena.openings(16, seed=config.seed)
+    return [said.content for conversation in found for said in conversation]
+
+
+def all_imitations(
+    config: TrainConfig, arenas: Sequence[Arena], say: Callable[[str], None]
+) -> list[tuple[Message, ...]]:
+    """The warm start's conversations, of all arenas where somebody can be imitated; none if there
+    is to be no warm start.
+
+    Raises:
+        ValueError: If there is no such arena.
+    """
+    found: list[tuple[Message, ...]] = []
+    problem: ValueError | None = None
+    if not (config.warmstart_episodes and config.warmstart_steps):
+        return found
+    for i, arena in enumerate(arenas):
+        share = len(range(i, config.warmstart_episodes, len(arenas)))
+        try:
+            found += arena.imitations(share, agent=config.warmstart_agent, seed=config.seed)
+        except ValueError as error:
+            problem = error
+            say(f"warm start: nothing to imitate in {arena.env_id}")
+    if problem is not None and not found:
+        raise problem
+    return found
 
 
 def small_tree(env: TextEnv, max_nodes: int = 2_000) -> GameTree | None:

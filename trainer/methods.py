@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ludus.agents.base import make_agent
 from ludus.trainer.batch import MicroBatch, pack
 from ludus.trainer.branching import BRANCHING, Branching
 from ludus.trainer.corrections import CORRECTIONS, Correction
@@ -152,6 +153,8 @@ def check(config: "TrainConfig") -> None:
         )
     make_curriculum(config)
     make_pool(config)
+    if config.warmstart_agent != "random":
+        make_agent(config.warmstart_agent)
     make_branching(config)
     make_loss(config)
     make_corrections(config)

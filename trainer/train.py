@@ -8,7 +8,7 @@ no asynchrony (on one machine the learner and the engine share the processor).
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from ludus.agents.policy import ModelAgent
 from ludus.agents.small_model import load_model
 from ludus.envs.text import Message
 from ludus.trainer import checkpoint, evaluate, methods
-from ludus.trainer.arena import make_arenas
+from ludus.trainer.arena import all_imitations, make_arenas, tokenizer_texts
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credited
 from ludus.trainer.finish import finish
@@ -72,14 +72,15 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.model, self.tokenizer = build_model(
             config.model if found is None else str(found.model_path),
-            texts=self._texts,
+            texts=lambda: tokenizer_texts(config, self.arenas),
             seed=config.seed,
             device=config.device,
         )
         self.chat = Chat(self.tokenizer)
         if found is None:
+            conversations = all_imitations(config, self.arenas, say)
             begin_run(config)
-            self._warm_start()
+            self._warm_start(conversations)
         self.engine = make_engine(self.model)
         sampling = SamplingParams(
             max_tokens=config.max_reply_tokens, temperature=config.temperature
@@ -97,18 +98,6 @@ class Trainer:
 
     # ---- beginning and resuming -------------------------------------------------------------
 
-    def _texts(self) -> list[str]:
-        """What a tokenizer made from nothing learns its merges from."""
-        return [said.content for conversation in self._imitations(64) for said in conversation]
-
-    def _imitations(self, episodes: int) -> list[tuple[Message, ...]]:
-        found: list[tuple[Message, ...]] = []
-        config, arenas = self.config, len(self.arenas)
-        for i, arena in enumerate(self.arenas):
-            share = len(range(i, episodes, arenas))
-            found += arena.imitations(share, agent=config.warmstart_agent, seed=config.seed)
-        return found
-
     def _open_pool(self, pool: Pool, *, fresh: bool) -> None:
         def load(path: Path) -> ModelAgent:
             model, tokenizer = load_model(path, device=self.config.device)
@@ -118,11 +107,10 @@ class Trainer:
         if fresh:
             pool.add(0, self.model, self.tokenizer)
 
-    def _warm_start(self) -> None:
-        config = self.config
-        if not (config.warmstart_episodes and config.warmstart_steps):
+    def _warm_start(self, conversations: Sequence[tuple[Message, ...]]) -> None:
+        if not conversations:
             return
-        conversations = self._imitations(config.warmstart_episodes)
+        config = self.config
         who = "random legal play" if config.warmstart_agent == "random" else config.warmstart_agent
         started = time.monotonic()
         self.say(
