@@ -48,9 +48,14 @@ register(
     tags=("adapter", "needs: games"),
 )
 
+_TEXTWORLD = ("one-seat", "golden", "world", "needs: textworld")
 _WORLDS = {
     "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),
     "Household": ("household.env:Household", ("one-seat", "golden", "world")),
+    "TextWorld": ("textworld.env:TextWorld", _TEXTWORLD),
+    "CoinCollector": ("textworld.env:CoinCollector", _TEXTWORLD),
+    "TreasureHunter": ("textworld.env:TreasureHunter", _TEXTWORLD),
+    "Cooking": ("textworld.env:Cooking", _TEXTWORLD),
 }
 for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)
