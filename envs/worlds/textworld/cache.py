@@ -23,6 +23,7 @@ from ludus.envs.worlds.textworld.maker import REFUSED, Order
 
 # Read once, at import: an environment reads no variables while it plays.
 _ENVIRON = dict(os.environ)
+tempfile.gettempdir()  # remembers where that is; jericho asks for it
 FOLDER = Path(
     _ENVIRON.get("LUDUS_TEXTWORLD_CACHE")
     or Path(_ENVIRON.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ludus" / "textworld"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ludus.envs.worlds.textworld.play import Game
 
-_KEPT = 256
+_KEPT = 64  # positions whose plan is remembered
 _ROOMS = 400  # rooms looked at on the way back
 
 
@@ -35,7 +35,7 @@ class Planner:
         """(room the player is in, action) for every turn of the game's own solution."""
         state, turns = self.game.game.world.state.copy(), []
         for command in self.game.game.walkthrough or ():
-            actions = [a for c, a in self.game.choices_of(state) if c == command]
+            actions = [c.action for c in self.game.choices_of(state) if c.command == command]
             if not actions:
                 return ()
             turns.append((_room(state), actions[0]))
@@ -85,7 +85,7 @@ class Planner:
                 continue
             routes[_room(here)] = way
             for door, there in [(None, here), *self._opened(here)]:
-                for _, action in self.game.choices_of(there):
+                for _, action, _ in self.game.choices_of(there):
                     if action.name.startswith("go/"):
                         after = there.copy()
                         after.apply(action)
@@ -96,7 +96,7 @@ class Planner:
     def _opened(self, state: Any) -> list[tuple[Any, Any]]:
         """(action, state after it) for every door that can be opened here."""
         found = []
-        for _, action in self.game.choices_of(state):
+        for _, action, _ in self.game.choices_of(state):
             if action.name == "open/d":
                 after = state.copy()
                 after.apply(action)
@@ -118,8 +118,7 @@ class Planner:
         after = copy.copy(before)
         after.state = before.state.copy()
         after.quest_progressions = [quest.copy() for quest in before.quest_progressions]
-        actions = self.game.choices(happened[:-1])
-        after.update(next(a for _, a in actions if str(a) == happened[-1]))
+        after.update(self.game.last(happened))
         return after
 
 

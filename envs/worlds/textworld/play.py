@@ -28,7 +28,7 @@ Machine = tuple[Any, ...]
 WON, LOST = "*** The End ***", "*** You lost! ***"
 _TRACE = re.compile(r"\[([^]]+)\]\n?")
 _SUCCEEDED = " - succeeded"
-_KEPT = 512  # positions and sets of facts whose logic is remembered
+_NODES, _FACTS = 64, 128  # positions, and sets of facts, whose logic is remembered
 _lock = threading.Lock()
 
 
@@ -65,6 +65,16 @@ class Said(NamedTuple):
     lost: bool
 
 
+class Choice(NamedTuple):
+    """Something that can be done."""
+
+    command: str
+    action: Any
+    """TextWorld's `Action`."""
+    name: str
+    """The action as TextWorld writes it, with all its conditions: unlike a command, unique."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """The logic of a position."""
@@ -89,8 +99,9 @@ class Game:
         self.max_score = int(self.game.max_score)
         self.verbs = frozenset(self.game.verbs)
         self.quests: Sequence[Any] = self.game.quests
-        self.node = functools.lru_cache(_KEPT)(self._node)
-        self._choices = functools.lru_cache(_KEPT)(self._find_choices)
+        self.node = functools.lru_cache(_NODES)(self._node)
+        self._choices = functools.lru_cache(_FACTS)(self._find_choices)
+        self._known: dict[str, Choice] = {}
         self._planner = Planner(self)
         text, _ = self._frotz.reset()
         self._frotz.step("tw-trace-actions")
@@ -128,18 +139,21 @@ class Game:
         # A part in parentheses is a sub-rule's, not an event of its own.
         if "(" in event or ")" in event:
             return happened
-        actions = [action for _, action in self.choices(happened)]
-        action = self.inform.detect_action(event, actions)
-        return happened if action is None else (*happened, str(action))
+        names = {choice.action: choice.name for choice in self.choices(happened)}
+        action = self.inform.detect_action(event, names)
+        return happened if action is None else (*happened, names[action])
+
+    def last(self, happened: tuple[str, ...]) -> Any:
+        """The last action that happened."""
+        return next(c.action for c in self.choices(happened[:-1]) if c.name == happened[-1])
 
     def _node(self, happened: tuple[str, ...]) -> Node:
         if not happened:
             state = self.game.world.state.copy()
             return Node(state, self.completed(state, frozenset()))
         before = self.node(happened[:-1])
-        action = next(a for _, a in self.choices(happened[:-1]) if str(a) == happened[-1])
         state = before.state.copy()
-        state.apply(action)
+        state.apply(self.last(happened))
         return Node(state, self.completed(state, before.done))
 
     def completed(self, state: Any, done: frozenset[int]) -> frozenset[int]:
@@ -164,25 +178,31 @@ class Game:
         """The game's own points."""
         return sum(int(self.quests[i].reward) for i in self.node(happened).done)
 
-    def choices(self, happened: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
-        """Commands with the actions they mean, in order."""
+    def choices(self, happened: tuple[str, ...]) -> tuple[Choice, ...]:
+        """What can be done at a position, sorted by commands."""
         return self.choices_of(self.node(happened).state)
 
-    def choices_of(self, state: Any) -> tuple[tuple[str, Any], ...]:
+    def choices_of(self, state: Any) -> tuple[Choice, ...]:
         """As `choices`, for a state of the logic."""
         return self._choices(frozenset(state.facts))
 
-    def _find_choices(self, facts: frozenset[Any]) -> tuple[tuple[str, Any], ...]:
+    def _find_choices(self, facts: frozenset[Any]) -> tuple[Choice, ...]:
         state = type(self.game.world.state)(self.game.kb.logic, sorted(facts))
         actions = state.all_applicable_actions(
             self.game.kb.rules.values(), self.game.kb.types.constants_mapping
         )
-        found = sorted(actions, key=str)
-        return tuple(sorted(zip(self.commands(found), found, strict=True), key=lambda c: c[0]))
+        return tuple(sorted(map(self._choice, actions), key=lambda c: (c.command, c.name)))
+
+    def _choice(self, action: Any) -> Choice:
+        # One object for each: a game has few actions, but they are possible in many states.
+        name = str(action)
+        if name not in self._known:
+            self._known[name] = Choice(*self.commands([action]), action, name)
+        return self._known[name]
 
     def admissible(self, happened: tuple[str, ...]) -> list[str]:
         """The admissible commands, sorted."""
-        return sorted({command for command, _ in self.choices(happened)})
+        return sorted({choice.command for choice in self.choices(happened)})
 
     def commands(self, actions: Sequence[Any]) -> list[str]:
         """Actions as the player types them."""
