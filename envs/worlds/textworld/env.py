@@ -87,7 +87,8 @@ class World(TextEnv):
         self._order = (task.seed, split, tuple(sorted(self._settings(params).items())))
         self._loaded = None
         game = self._game()
-        self._machine, self._happened = game.start, ()
+        self._machine = game.start
+        self._happened: tuple[str, ...] = ()
         self._left = len(game.plan(()) or ()) if self.params["reward"] == "dense" else 0
         self._most = self._left
 

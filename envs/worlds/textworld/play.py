@@ -197,7 +197,7 @@ class Game:
         # One object for each: a game has few actions, but they are possible in many states.
         name = str(action)
         if name not in self._known:
-            self._known[name] = Choice(*self.commands([action]), action, name)
+            self._known[name] = Choice(self.commands([action])[0], action, name)
         return self._known[name]
 
     def admissible(self, happened: tuple[str, ...]) -> list[str]:
