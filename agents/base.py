@@ -1,8 +1,8 @@
 """Who answers: anything that maps a seat's view of an environment to a reply.
 
 Opponents are data. A spec names an agent, with an argument after a colon: "random", "expert",
-"hasty:0.8", "minimax", "mcts:200", "nash", "negotiator", "human", or the path of a checkpoint or
-model folder.
+"hasty:0.8", "minimax", "mcts:200", "nash", "negotiator", "bargainer", "human", or the path of a
+checkpoint or model folder.
 """
 
 import difflib
@@ -99,6 +99,12 @@ def _negotiator(argument: str) -> Agent:
     return _without_argument("negotiator", argument, NegotiatorAgent)
 
 
+def _bargainer(argument: str) -> Agent:
+    from ludus.agents.bargainer import BargainerAgent
+
+    return _without_argument("bargainer", argument, BargainerAgent)
+
+
 def _human(argument: str) -> Agent:
     from ludus.agents.human import HumanAgent
 
@@ -119,6 +125,7 @@ AGENTS: dict[str, Callable[[str], Agent]] = {
     "mcts": _mcts,
     "nash": _nash,
     "negotiator": _negotiator,
+    "bargainer": _bargainer,
     "human": _human,
 }
 """Name in a spec -> builder, given what follows the colon ("" if nothing does)."""

@@ -37,6 +37,8 @@ class Chat:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self.vocabulary: int = len(tokenizer)
+        """How many tokens there are to say."""
         self._template = tokenizer.chat_template or _NO_TEMPLATE
         # Not `all_special_tokens`: Llama 3's headers, for one, are not among them.
         self._specials = [

@@ -44,13 +44,10 @@ class NegotiatorAgent:
         self.prepare(env)
         twin = clean_twin(env)
         told = [message.content for message in twin.transcript(seat) if message.role == "user"]
-        found = _VALUES.search(told[0])
-        values = {name: int(n) for name, n in _WORD_FIRST.findall(found[1] if found else "")}
-        held = _goods(_HELD.findall(told[-1])[-1])
+        values, held = values_in(told[0]), held_in(told[-1])
         said = ""
-        if offered := _OFFERED.findall(told[-1]):
-            # The line that the environment adds comes last; talk stands before it, on one line.
-            given, asked = map(_goods, offered[-1])
+        if offered := offer_in(told[-1]):
+            given, asked = offered
             if self._is_good(values, given, asked) and all(held[n] >= k for n, k in asked.items()):
                 said = "[Accept]"
                 held = {n: k + given.get(n, 0) - asked.get(n, 0) for n, k in held.items()}
@@ -81,7 +78,29 @@ class NegotiatorAgent:
         return [text for _, text in sorted(swaps, reverse=True)[:3]]
 
 
-def _goods(text: str) -> dict[str, int]:
+def values_in(rules: str) -> dict[str, int]:
+    """A seat's values, out of the first thing it is told."""
+    found = _VALUES.search(rules)
+    return {name: int(n) for name, n in _WORD_FIRST.findall(found[1] if found else "")}
+
+
+def held_in(told: str) -> dict[str, int]:
+    """What a seat holds, out of what it was last told."""
+    return goods_in(_HELD.findall(told)[-1])
+
+
+def offer_in(told: str) -> tuple[dict[str, int], dict[str, int]] | None:
+    """What the other's offer gives and asks for, out of a message; None without an offer."""
+    offered = _OFFERED.findall(told)
+    if not offered:
+        return None
+    # The line that the environment adds comes last; talk stands before it, on one line.
+    given, asked = offered[-1]
+    return goods_in(given), goods_in(asked)
+
+
+def goods_in(text: str) -> dict[str, int]:
+    """Counts and names: "3 Wheat, 1 Ore"."""
     return {name: int(count) for count, name in _GOODS.findall(text)}
 
 

@@ -28,11 +28,11 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from datasets import Dataset
+from prefix_tree import by_turn
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -50,7 +50,7 @@ from ludus.trainer.batch import MicroBatch, pack
 from ludus.trainer.learner import Coefficients, Learner
 from ludus.trainer.loss import ppo
 from ludus.trainer.rollout import Rollout
-from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
+from ludus.trainer.trajectory import Trajectory
 
 GROUP = 8
 REPLY = {1: 32, 8: 24}
@@ -293,19 +293,6 @@ def differences(ours: Ours, theirs: Theirs) -> tuple[float, float]:
     pairs = list(zip(gradients, theirs.model.parameters(), strict=True))
     scale = max(float(p.grad.abs().max()) for _, p in pairs)
     return logps, max(float((g - p.grad).abs().max()) for g, p in pairs) / scale
-
-
-def by_turn(trajectory: Trajectory) -> list[Trajectory]:
-    """A trajectory for every turn, with everything before it as its prompt."""
-    before: list[int] = []
-    result = []
-    for node in trajectory.leaf.path():
-        if node.is_action:
-            prompt = TokenNode(None, tuple(before))
-            leaf = TokenNode(prompt, node.ids, 0, node.logps, node.entropies, node.version)
-            result.append(replace(trajectory, leaf=leaf, turns=(Turn(0.0, ""),)))
-        before += node.ids
-    return result
 
 
 def layouts(ours: Ours, rounds: int) -> dict[str, float]:

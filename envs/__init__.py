@@ -42,11 +42,17 @@ _GAMES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 for _name, (_where, _tags, _suites) in _GAMES.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.games.{_where}", tags=_tags, suites=_suites)
-register(
-    "ludus/OpenSpiel-v1",
-    "ludus.envs.adapters.openspiel:OpenSpiel",
-    tags=("adapter", "needs: games"),
-)
+_ADAPTERS = {
+    "Gymnasium": ("gymnasium:Gymnasium", ("one-seat",)),
+    "OpenSpiel": ("openspiel:OpenSpiel", ("needs: games",)),
+    "PettingZoo": ("pettingzoo:PettingZoo", ("needs: marl",)),
+    "ReasoningGym": (
+        "reasoning_gym:ReasoningGym", ("one-seat", "golden", "needs: reasoning-gym", "slow"),
+    ),
+    "TextArena": ("textarena:TextArena", ("needs: textarena", "slow")),
+}  # fmt: skip
+for _name, (_where, _tags) in _ADAPTERS.items():
+    register(f"ludus/{_name}-v1", f"ludus.envs.adapters.{_where}", tags=("adapter", *_tags))
 
 _TEXTWORLD = ("one-seat", "golden", "world", "needs: textworld")
 _WORLDS = {
@@ -56,11 +62,17 @@ _WORLDS = {
     "CoinCollector": ("textworld.env:CoinCollector", _TEXTWORLD),
     "TreasureHunter": ("textworld.env:TreasureHunter", _TEXTWORLD),
     "Cooking": ("textworld.env:Cooking", _TEXTWORLD),
+    "ScienceWorld": (
+        "scienceworld:ScienceWorld",
+        ("one-seat", "golden", "world", "needs: scienceworld", "slow"),
+    ),
 }
 for _name, (_where, _tags) in _WORLDS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.worlds.{_where}", tags=_tags)
 
 _TASKS = {
+    "FileQA": ("file_qa:FileQA", ("one-seat", "golden", "tools", "needs data", "needs: search")),
+    "GSM8K": ("gsm8k:GSM8K", ("one-seat", "golden", "tools", "needs data")),
     "HopQA": ("hop_qa:HopQA", ("one-seat", "golden", "tools", "needs: search")),
     "PythonMath": ("python_math:PythonMath", ("one-seat", "golden", "tools")),
 }

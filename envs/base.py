@@ -1,9 +1,9 @@
 """The environment protocol: a `gymnasium.Env` over text that knows seats, tasks and forks.
 
 An author writes the hooks of `definition.py` (`_setup`, `_rules`, `_observe`, `_legal`, `_acting`,
-`_apply`); here are reset, step, transcripts, the policy on bad replies, limits and forks, and in
-`episode.py` the state they share. What other libraries want to see (PettingZoo, one seat against
-opponents) are functions in `ludus.envs.views`, not methods here.
+`_apply`); here are reset, step, the policy on bad replies, limits and forks, in `conversation.py`
+what seats are shown, and in `episode.py` the state they share. What other libraries want to see
+(PettingZoo, one seat against opponents) are functions in `ludus.envs.views`, not methods here.
 """
 
 import random
@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import gymnasium
 
+from ludus.envs.conversation import Conversation
 from ludus.envs.definition import OnInvalid, one_of
-from ludus.envs.episode import Episode
 from ludus.envs.formats import FORMATS
 from ludus.envs.outcome import InvalidMove, Outcome, Replay
 from ludus.envs.skin import make_skin, skinned
@@ -25,7 +25,7 @@ Info = dict[str, Any]
 _HELD = Outcome()  # a simultaneous move that waits for the others
 
 
-class TextEnv(Episode):
+class TextEnv(Conversation):
     """A text environment with one, two or many seats.
 
     Gymnasium's contract holds for the seat to act: `step` takes its reply and returns the
@@ -237,22 +237,6 @@ class TextEnv(Episode):
         reward = float(outcome.rewards.get(actor, 0.0))
         return self.observe(seat or actor), reward, terminated, truncated, info
 
-    def _prompt(self, seat: str) -> None:
-        inbox = self._inbox[seat]
-        if sight := self._observe(seat):
-            inbox.append(sight)
-        if self.show_legal and (legal := self._legal(seat)) is not None:
-            inbox.append(f"Legal actions: {', '.join(legal)}")
-        self._flush(seat, inbox)
-
-    def _worded(self, text: str) -> str:
-        """The game's text in the words of the skin."""
-        return text if self.skin is None else self.skin.swap(text)
-
-    def _flush(self, seat: str, inbox: list[str]) -> None:
-        self._transcripts[seat].append(Message("user", self._worded("\n".join(inbox))))
-        inbox.clear()
-
     def _info(self, seat: str, actor: str, rewards: Mapping[str, float], problem: str) -> Info:
         return {
             "seat": seat,
@@ -266,45 +250,7 @@ class TextEnv(Episode):
             "invalid": self._worded(problem),
         }
 
-    def render(self) -> str | None:
-        """The position ("ansi") or all that was said ("transcript"); None without a mode."""
-        if self.render_mode == "ansi":
-            seat = self._waiting[0] if self._waiting else self.ROLES[0]
-            return self._worded(self._render()) or str(self.observe(seat))
-        if self.render_mode == "transcript":
-            return "\n".join(
-                f"[{role}] {message.role}: {message.content}"
-                for role in self.ROLES
-                for message in self._transcripts[role]
-            )
-        return None
-
     # ---- seats ------------------------------------------------------------------------------
-
-    def observe(self, seat: str) -> Obs:
-        """What a seat has been shown since it last acted. Pure."""
-        if news := self._inbox[seat]:
-            told = Message("user", self._worded("\n".join(news)))
-            return Obs(told.content, (told,))
-        said = self._transcripts[seat]
-        if not said or said[-1].role == "assistant":
-            return Obs()
-        if len(said) > 1 and said[-2].role != "assistant":
-            # Asked, and then told of the end before it had answered.
-            return Obs(f"{said[-2].content}\n{said[-1].content}", (said[-2], said[-1]))
-        return Obs(said[-1].content, (said[-1],))
-
-    def legal_actions(self, seat: str | None = None) -> list[str] | None:
-        """Exact texts a seat (by default the next to act) may reply; None if any text may do."""
-        if seat is None:
-            if not self._waiting:
-                return None
-            seat = self._waiting[0]
-        legal = self._legal(seat)
-        if legal is None:
-            return None
-        write = self.format.write
-        return list(legal) if write is str else [write(move) for move in legal]
 
     def step_all(
         self, actions: Mapping[str, str]

@@ -83,7 +83,7 @@ class TaskSet(Sequence[Task]):
     def __getitem__(self, i: slice) -> "TaskSet": ...
     def __getitem__(self, i: int | slice) -> "Task | TaskSet":
         if isinstance(i, slice):
-            return TaskSet(self.env_id, self.split, 0, self.params, self._indices[i])
+            return self._chosen(self._indices[i])
         return Task.at(self.env_id, self.split, self._indices[i], self.params)
 
     def __iter__(self) -> Iterator[Task]:
@@ -97,4 +97,35 @@ class TaskSet(Sequence[Task]):
         """n of them (all by default), drawn without replacement in an order that `seed` decides."""
         count = len(self) if n is None else min(n, len(self))
         order = random.Random(seed).sample(range(len(self)), count)
-        return TaskSet(self.env_id, self.split, 0, self.params, [self._indices[i] for i in order])
+        return self._chosen([self._indices[i] for i in order])
+
+    def _chosen(self, indices: Sequence[int]) -> "TaskSet":
+        return TaskSet(self.env_id, self.split, 0, self.params, indices)
+
+
+class Rows(TaskSet):
+    """Tasks that are listed: what a task is lies in its parameters, and its seed is 0, so that it
+    has one key wherever it is listed."""
+
+    def __init__(
+        self,
+        env_id: str,
+        split: str,
+        rows: Sequence[Mapping[str, Any]],
+        indices: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(env_id, split, len(rows), {}, indices)
+        self.rows = rows
+
+    @overload
+    def __getitem__(self, i: int) -> Task: ...
+    @overload
+    def __getitem__(self, i: slice) -> "Rows": ...
+    def __getitem__(self, i: int | slice) -> "Task | Rows":
+        if isinstance(i, slice):
+            return self._chosen(self._indices[i])
+        index = self._indices[i]
+        return Task(self.env_id, self.split, index, 0, self.rows[index])
+
+    def _chosen(self, indices: Sequence[int]) -> "Rows":
+        return Rows(self.env_id, self.split, self.rows, indices)

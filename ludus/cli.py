@@ -23,6 +23,8 @@ COMMANDS = {
     "eval": "play a policy against opponents, seat by seat, with confidence intervals",
     "serve": "an environment to OpenEnv's clients, over WebSocket and HTTP",
     "tool": "run Python in a sandbox, or search a corpus, as an agent would",
+    "serve-search": "a corpus over HTTP, as Search-R1's retrieval servers answer",
+    "serve-tools": "tools to MCP clients, over standard input and output or HTTP",
     "exploit": "how much best responses win against a policy, exactly",
 }
 
@@ -93,7 +95,7 @@ def run(args: Sequence[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"unknown command {name!r}, {hint}commands: {', '.join(COMMANDS)}")
-    module = importlib.import_module(f"ludus.commands.{name}")
+    module = importlib.import_module(f"ludus.commands.{name.replace('-', '_')}")
     status: int = module.main(rest)
     return status
 
@@ -134,6 +136,7 @@ _EXTRAS = {
     "bm25s": "search",
     "pettingzoo": "marl",
     "pyspiel": "games",
+    "mcp": "mcp",
     "starlette": "serve",
     "uvicorn": "serve",
 }

@@ -151,7 +151,7 @@ def test_connect_four_can_be_drawn() -> None:
 def test_nim_random_games(piles: list[int], misere: bool) -> None:
     sizes = ";".join(map(str, piles))
     game = pyspiel.load_game("nim", {"pile_sizes": sizes, "is_misere": misere})
-    rng = random.Random(1)
+    rng, winners = random.Random(1), set()
     for _ in range(100):
         env, state = start(Nim, piles=piles, misere=misere), game.new_initial_state()
         while env.acting:
@@ -164,6 +164,8 @@ def test_nim_random_games(piles: list[int], misere: bool) -> None:
             env.step(move)
             state.apply_action(meaning[move])
         same(env, state, {})
+        winners.add(max(env.returns, key=env.returns.__getitem__))
+    assert winners == {"player_0", "player_1"}
 
 
 # ---- liar's dice, pig -----------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 import sympy
 
 import ludus
-from ludus.envs.tasks.python_math import KINDS, PythonMath
+from ludus.envs.tasks.math_questions import KINDS
+from ludus.envs.tasks.python_math import PythonMath
 from ludus.tools.sandbox import SandboxError, open_sandbox
 
 
@@ -31,6 +32,25 @@ def test_answers_are_right(kind: str) -> None:
             a, b, c, d = (sympy.Integer(n) for n in re.findall(r"\d+", question))
             x = sympy.Symbol("x")
             (found,) = sympy.solve(sympy.Eq(a * x + b, c * x + d), x)
+        elif kind == "remainder":
+            *factors, by = (sympy.Integer(n) for n in re.findall(r"\d+", question))
+            found = sympy.Mod(sympy.prod(factors), by)
+        elif kind == "quadratic":
+            total, times = (sympy.Integer(n) for n in re.findall(r"\d+", question)[1:3])
+            x = sympy.Symbol("x")
+            found = max(sympy.solve(x**2 - total * x + times, x))
+        elif kind == "system":
+            a, b, e, c, d, f = (sympy.Integer(n) for n in re.findall(r"\d+", question))
+            x, y = sympy.symbols("x y")
+            found = sympy.solve([a * x + b * y - e, c * x + d * y - f], [x, y])[x]
+        elif kind == "journey":
+            legs = [sympy.Integer(n) for n in re.findall(r"\d+", question)]
+            hours, speeds = legs[::2], legs[1::2]
+            far = sum(h * s for h, s in zip(hours, speeds, strict=True))
+            found = far / sum(hours)
+        elif kind == "shares":
+            total, first, *others = (sympy.Integer(n) for n in re.findall(r"\d+", question))
+            found = total * first / (first + sum(others))
         else:
             start, *bought = map(int, re.findall(r"\d+", question))
             found = start - sum(

@@ -98,7 +98,8 @@ def test_what_cannot_be_read_is_told(name: str, reply: str, words: str) -> None:
 def test_any_text_is_read_or_told(name: str, text: str) -> None:
     for reply in (text, f"<tool_call>{text}</tool_call>", f"<python>{text}", f"```python\n{text}"):
         with contextlib.suppress(BadCall):
-            CALL_FORMATS[name].read(reply, TOOLS)
+            call = CALL_FORMATS[name].read(reply, TOOLS)
+            assert call is None or (isinstance(call.name, str) and isinstance(call.args, Mapping))
 
 
 @pytest.mark.parametrize("name", CALL_FORMATS)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ludus.trainer.advantages import ADVANTAGES, RAE, Estimator, GroupMean, Returns
+from ludus.trainer.advantages.base import turn_tokens
 from ludus.trainer.trajectory import Episode, Stop, Trajectory
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -152,7 +153,13 @@ def noted(episode: Episode) -> Episode:
     return replace(
         episode,
         trajectories=tuple(
-            replace(t, turns=tuple(replace(u, state_key="s", golden_logp=-1.0) for u in t.turns))
+            replace(
+                t,
+                turns=tuple(
+                    replace(u, state_key="s", golden_logp=-1.0, values=(0.5,) * tokens)
+                    for u, tokens in zip(t.turns, turn_tokens(t), strict=True)
+                ),
+            )
             for t in episode.trajectories
         ),
     )

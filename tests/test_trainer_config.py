@@ -39,7 +39,10 @@ from ludus.trainer.schedule import SCHEDULES, scheduled
         ({"episodes": 10, "group_size": 4}, "multiple of group_size, got 10 and 4"),
         ({"advantage": "group_mean"}, "group_mean needs group_size >= 2"),
         ({"loss": "reinforce", "epochs": 2}, "reinforce is for epochs 1, got 2"),
-        ({"needs": ("seat",)}, "unknown need 'seat', nearest: seats, allowed: seats, golden, fork"),
+        (
+            {"needs": ("seat",)},
+            "unknown need 'seat', nearest: seats, allowed: seats, one seat, golden, fork",
+        ),
         ({"env_args": "[1]"}, "env_args must be a JSON object"),
         ({"env_args": "{"}, "env_args must be a JSON object"),
     ],
@@ -79,9 +82,9 @@ def test_recipes_write_to_folders_of_their_own() -> None:
 def test_the_options() -> None:
     # Each is a promise to users. A change here is a change of the command line.
     assert [field.name for field in dataclasses.fields(TrainConfig)] == [
-        "env", "env_args", "needs", "model", "out", "seed", "device", "threads",
-        "steps", "episodes", "group_size", "opponent", "format", "on_invalid", "forfeit",
-        "max_reply_tokens", "temperature",
+        "env", "env_args", "curriculum", "needs", "model", "out", "seed", "device", "threads",
+        "steps", "episodes", "group_size", "branching", "opponent", "format", "on_invalid",
+        "forfeit", "max_reply_tokens", "temperature",
         "shaping", "filters", "refill", "advantage", "modulation", "edits", "loss",
         "sequence_mask", "corrections", "regularizers", "clip_low", "clip_high",
         "aggregation", "norm", "epochs", "bin_tokens", "micro_tokens",

@@ -17,7 +17,7 @@ from ludus.agents.policy import ActionProbs, ModelAgent
 from ludus.agents.solvers.game_tree import build_tree
 from ludus.envs import TextEnv
 from ludus.envs.registry import make
-from ludus.trainer.arena import Arena
+from ludus.trainer.arena import make_arenas
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.evaluate import against, evaluate, exploitability, solve, validation
 from ludus.trainer.intervals import mean_ci, wilson
@@ -141,7 +141,7 @@ def test_a_split_smaller_than_the_episodes_is_played_again() -> None:
 
 def test_what_a_run_logs_of_tasks() -> None:
     config = TrainConfig(env="ludus/GuessNumber-v1")
-    own = evaluate(scripted("1"), Arena.of(config), episodes=8, seed=0)
+    own = evaluate(scripted("1"), make_arenas(config), episodes=8, seed=0)
     assert set(own) == {"eval/success", "eval/return", "eval/turns"}
     assert validation(make("ludus/GuessNumber-v1")) == ["valid"]
     assert validation(make("ludus/Household-v1")) == ["valid_seen", "valid_unseen"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ludus.envs import Task
-from ludus.trainer.arena import small_tree
+from ludus.trainer.arena import Arena, small_tree
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.metrics import MetricsLog, read_metrics
 from ludus.trainer.models import build_model
@@ -49,10 +49,10 @@ def test_a_step_against_an_opponent_trains_every_seat(trainer: Build) -> None:
     groups: dict[tuple[str, str], int] = {}
     for episode in episodes:
         assert len({t.role for t in episode.trajectories}) <= 1
-    for player, others in zip(own.players, own.arena.seatings, strict=True):
-        assert player.opponents == others
-    seats = [next(iter(others)) for others in own.arena.seatings]
-    assert seats == ["player_1", "player_0"]
+    assert [player.own for player in own.players] == ["player_0", "player_1"]
+    assert [list(player.rollout.opponents) for player in own.players] == [
+        ["player_1"], ["player_0"],
+    ]  # fmt: skip
     for episode in episodes:
         for t in episode.trajectories:
             groups[t.task_key, t.role] = groups.get((t.task_key, t.role), 0) + 1
@@ -73,8 +73,8 @@ def test_every_step_plays_other_games(trainer: Build, monkeypatch: pytest.Monkey
     own = trainer()
     seen = []
 
-    def watched(tasks: Sequence[Task], *, seed: int) -> list[Episode]:
-        seen.append((seed, tuple(task.key for task in tasks)))
+    def watched(tasks: Sequence[tuple[Arena, Task]], *, seed: int) -> list[Episode]:
+        seen.append((seed, tuple(task.key for _, task in tasks)))
         return rollout(tasks, seed=seed)
 
     rollout = own.sampler.rollout
@@ -92,7 +92,7 @@ def test_a_step_without_an_episode_says_why(
     def broken(*args: Any, **kwargs: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(type(own.arena.env), "reset", broken)
+    monkeypatch.setattr(type(own.arenas[0].env), "reset", broken)
     with pytest.raises(ValueError, match=r"no episode of step 0 .* OSError: disk full"):
         own.train_step()
 
@@ -104,6 +104,11 @@ def test_a_step_without_an_episode_says_why(
         ({"opponent": "nobody"}, "unknown agent"),
         ({"opponent": "minimax"}, "minimax"),
         ({"env": "ludus/GuessNumber-v1", "opponent": "random"}, "one seat: opponent must be"),
+        ({"warmstart_agent": "nobody"}, "unknown agent"),
+        (
+            {"env": "ludus/SimpleNegotiation-v1", "warmstart_steps": 5, "warmstart_episodes": 2},
+            "no play to imitate, start with --warmstart-steps 0",
+        ),
         ({"model": "small:width=3"}, "unknown model setting 'width=3'"),
         ({"model": "small:hidden=x"}, "unknown model setting"),
         ({"model": "small:hidden=33"}, "multiple of"),
@@ -111,7 +116,7 @@ def test_a_step_without_an_episode_says_why(
     ],
 )
 def test_nothing_is_written_for_a_config_that_does_not_fit(
-    trainer: Build, tmp_path: Path, change: dict[str, str], message: str
+    trainer: Build, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         trainer(**change)

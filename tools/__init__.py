@@ -18,17 +18,28 @@ is opened by their first call."""
 
 
 def find_tool(name: str) -> Tool:
-    """A tool by its name in `TOOLS`, or as "search:FILE" or "open:FILE" over a corpus.
+    """A tool by its name in `TOOLS`, as "search:FILE" or "open:FILE" over a corpus, or as
+    "search:URL" by a server, see `ludus.tools.retriever`, or as
+    "mcp:COMMAND#NAME" or "mcp:URL#NAME" of an MCP server, see `ludus.tools.mcp_client`.
 
     Raises:
         ValueError: If there is none.
     """
     kind, colon, path = name.partition(":")
+    if kind == "search" and path.startswith(("http://", "https://")):
+        from ludus.tools.retriever import retriever_tool
+
+        return retriever_tool(path)
+    if colon and kind == "mcp":
+        from ludus.tools.mcp_client import tool_of
+
+        return tool_of(path)
     if colon and kind in ("search", "open"):
         return _corpus_tools(path)[kind]
     if name not in TOOLS:
         raise ValueError(
-            f"unknown tool {name!r}, known: {', '.join(TOOLS)}, search:FILE, open:FILE"
+            f"unknown tool {name!r}, known: {', '.join(TOOLS)}, search:FILE or URL, open:FILE, "
+            "mcp:SERVER#NAME"
         )
     return TOOLS[name]
 

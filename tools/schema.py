@@ -41,7 +41,8 @@ def schema_of(kind: Any) -> JSONSchema:
 
 
 def problem_with(schema: JSONSchema, value: Any, name: str) -> str:
-    """What is wrong with a value, in words for an agent; "" if nothing is.
+    """What is wrong with a value, in words for an agent; "" if nothing is. What `schema_of` never
+    writes, and schemas from elsewhere have, is left to whoever wrote it.
 
     >>> problem_with({"type": "array", "items": {"type": "integer"}}, [1, "2"], "numbers")
     'numbers[1] must be an integer, got "2"'
@@ -49,13 +50,15 @@ def problem_with(schema: JSONSchema, value: Any, name: str) -> str:
     if "anyOf" in schema:
         problems = [problem_with(one, value, name) for one in schema["anyOf"]]
         return "" if "" in problems else problems[0]
-    if not _is(schema["type"], value):
-        return f"{name} must be {_NEEDED[schema['type']]}, got {_shown(value)}"
+    if not isinstance(kind := schema.get("type"), str) or kind not in _NEEDED:
+        return ""
+    if not _is(kind, value):
+        return f"{name} must be {_NEEDED[kind]}, got {_shown(value)}"
     if value not in schema.get("enum", [value]):
-        return f"{name} must be one of {', '.join(schema['enum'])}, got {_shown(value)}"
-    if schema["type"] == "array":
-        parts = [(schema["items"], one, f"{name}[{i}]") for i, one in enumerate(value)]
-    elif schema["type"] == "object":
+        return f"{name} must be one of {', '.join(map(str, schema['enum']))}, got {_shown(value)}"
+    if kind == "array":
+        parts = [(schema.get("items", {}), one, f"{name}[{i}]") for i, one in enumerate(value)]
+    elif kind == "object":
         parts, problem = _members(schema, value, name)
         if problem:
             return problem
@@ -67,14 +70,14 @@ def problem_with(schema: JSONSchema, value: Any, name: str) -> str:
 def _members(
     schema: JSONSchema, value: Mapping[str, Any], name: str
 ) -> tuple[list[tuple[JSONSchema, Any, str]], str]:
-    known, others = schema.get("properties", {}), schema["additionalProperties"]
+    known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
     parts = []
     for key, member in value.items():
         if key in known:
             parts.append((known[key], member, key))
         elif others is False:
             return [], f"unknown argument {_shown(key)}, known: {', '.join(known)}"
-        else:
+        elif others is not True:
             parts.append((others, member, f"{name}[{_shown(key)}]"))
     missing = [key for key in schema.get("required", []) if key not in value]
     return parts, f"missing argument {missing[0]}" if missing else ""

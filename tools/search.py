@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ logging.getLogger("bm25s").addFilter(lambda record: record.levelno > logging.DEB
 
 _WORD = re.compile(r"\w+")
 _SNIPPET_WORDS = 40
+MOST = 20
+"""Documents that a search may ask for."""
 _VERSION = 1
 
 
@@ -42,10 +44,14 @@ def read_corpus(path: str) -> list[Document]:
     Raises:
         ValueError: If a line is no document, or two have one id.
     """
-    content = Path(path).read_text(encoding="utf-8")
+    try:
+        content = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = Path(path).read_bytes().count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path} line {line} is not UTF-8: {error.reason}") from None
     if content.lstrip().startswith("{"):
         documents = [
-            _document(line, number)
+            _document(path, line, number)
             for number, line in enumerate(content.split("\n"), 1)
             if line.strip()
         ]
@@ -59,17 +65,26 @@ def read_corpus(path: str) -> list[Document]:
     return documents
 
 
-def _document(line: str, number: int) -> Document:
+def document_of(row: Mapping[str, Any], id: str) -> Document:
+    """The document of a row of a corpus or of a retriever's answer.
+
+    Args:
+        row: With `text` or `contents`; `title` and `id` may be missing.
+        id: Where it has none.
+    """
+    text = str(row["text"] if "text" in row else row["contents"])
+    title = row.get("title")
+    if title is None:  # Search-R1: the title, in quotes, is the first line
+        first, _, rest = text.partition("\n")
+        title, text = (first.strip('"'), rest) if rest else (text[:80], text)
+    return Document(str(row.get("id", id)), str(title), text)
+
+
+def _document(path: str, line: str, number: int) -> Document:
     try:
-        row = json.loads(line)
-        text = str(row["text"] if "text" in row else row["contents"])
-        title = row.get("title")
-        if title is None:  # Search-R1: the title, in quotes, is the first line
-            first, _, rest = text.partition("\n")
-            title, text = (first.strip('"'), rest) if rest else (text[:80], text)
-        return Document(str(row.get("id", number - 1)), str(title), text)
+        return document_of(json.loads(line), str(number - 1))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"line {number} of the corpus is no document: {error!r}") from error
+        raise ValueError(f"{path} line {number} is no document: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +200,13 @@ def snippet(document: Document, asked: Sequence[str]) -> str:
     return before + shown + (" ..." if start + _SNIPPET_WORDS < len(parts) else "")
 
 
+def show(hits: Sequence[Hit]) -> str:
+    """Hits as agents are shown them."""
+    if not hits:
+        return "nothing found"
+    return "\n".join(f"[{hit.document.id}] {hit.document.title}\n{hit.snippet}" for hit in hits)
+
+
 def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
     """`search` and `open`, over an index.
 
@@ -192,7 +214,6 @@ def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
         index: Where to look.
         k: Results, where the agent does not say how many.
     """
-    most = 20
 
     @tool(name="search")
     def search(query: str, k: int = k) -> str:
@@ -203,12 +224,9 @@ def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
             query: Words to look for.
             k: How many documents, at most 20.
         """
-        if not 1 <= k <= most:
-            raise ToolError(f"search: k must be from 1 to {most}, got {k}")
-        hits = index.search(query, k)
-        if not hits:
-            return "nothing found"
-        return "\n".join(f"[{hit.document.id}] {hit.document.title}\n{hit.snippet}" for hit in hits)
+        if not 1 <= k <= MOST:
+            raise ToolError(f"search: k must be from 1 to {MOST}, got {k}")
+        return show(index.search(query, k))
 
     @tool(name="open")
     def open_document(id: str) -> str:

@@ -20,11 +20,16 @@ class TrainConfig:
     """One training run. On a CPU, equal configs and code give equal weights, byte for byte."""
 
     env: str = "ludus/KuhnPoker-v1"
-    """Environment to train in."""
+    """Environment to train in; or several, "a,b", or a suite ("spiral-train")."""
     env_args: str = "{}"
-    """Its own parameters, as a JSON object."""
+    """Its own parameters, as a JSON object, of several environments by id; or a list of such
+    objects, which are levels, the easiest first."""
+    curriculum: str = "even"
+    """How a step's groups are spread over environments and levels: even; sec, a bandit over what is
+    learnt from each; ladder, a level at a time, up at a success rate ("ladder:up=0.7,over=256")."""
     needs: tuple[str, ...] = ()
-    """What the environment must have besides what the parts below ask for: seats, golden, fork."""
+    """What the environment must have besides what the parts below ask for: seats, one seat, golden,
+    fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
@@ -43,9 +48,13 @@ class TrainConfig:
     """Episodes per step."""
     group_size: int = 1
     """Episodes per task. Estimators that compare siblings need 2 or more."""
+    branching: str = ""
+    """How the episodes of a task branch: arpo, aepo, tree ("arpo:roots=4", "tree:trees=2"); a task
+    then has `group_size` leaves. Empty: they are apart from the start."""
     opponent: str = "self"
     """"self": the policy plays all seats. Else an agent ("random", "nash", ...) that plays the
-    others, while the policy's seat rotates."""
+    others, while the policy's seat rotates; or a pool of its own past selves: "pool", or
+    "pool:draw=pfsp,size=5,every=20", with draw latest, uniform or pfsp."""
     format: str = "plain"
     """How actions are written in replies: plain, boxed, tag, answer."""
     on_invalid: str = "forfeit"
@@ -67,8 +76,8 @@ class TrainConfig:
     """Up to so many further rollouts a step, while filters leave fewer groups than asked for."""
     advantage: str = "rae"
     """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
-    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo, arpo,
-    gae, bi_level_gae, turn_gae (these three with a critic), returns."""
+    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
+    tree_rl, spo, arpo, gae, bi_level_gae, turn_gae (these three with a critic), returns."""
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""
     edits: tuple[str, ...] = ()
@@ -147,9 +156,11 @@ class TrainConfig:
     """Fields that do not change what is computed."""
 
     def __post_init__(self) -> None:
-        from ludus.trainer import methods  # imports torch; naming the recipes needs none
+        # These import torch; naming the recipes needs none.
+        from ludus.trainer import methods
+        from ludus.trainer.loss import AGGREGATIONS
 
-        for name, allowed in {**_CHOICES, "aggregation": methods.AGGREGATIONS}.items():
+        for name, allowed in {**_CHOICES, "aggregation": AGGREGATIONS}.items():
             one_of(name, getattr(self, name), allowed)
         for need in self.needs:
             one_of("need", need, tuple(NEEDS))
@@ -171,8 +182,11 @@ class TrainConfig:
             args = json.loads(self.env_args)
         except json.JSONDecodeError:
             args = None
-        if not isinstance(args, dict):
-            raise ValueError(f"env_args must be a JSON object, got {self.env_args!r}")
+        levels = args if isinstance(args, list) else [args]
+        if not levels or not all(isinstance(level, dict) for level in levels):
+            raise ValueError(
+                f"env_args must be a JSON object, or a list of them, got {self.env_args!r}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""

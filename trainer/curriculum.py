@@ -6,7 +6,9 @@ Pure functions and small objects with state; a run's loop asks them what to play
 import random
 from collections.abc import Hashable, Mapping, Sequence
 from math import exp
-from typing import Any
+from typing import Any, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 # ---- budgets -----------------------------------------------------------------------------------
 
@@ -182,7 +184,7 @@ class Elo:
         self.ratings = dict(state["ratings"])
 
 
-def prioritized(win_rates: Mapping[Hashable, float], power: float = 2.0) -> dict[Hashable, float]:
+def prioritized(win_rates: Mapping[K, float], power: float = 2.0) -> dict[K, float]:
     """Chance of meeting each opponent: proportional to (1 - win rate)^power, so that those who
     still win are met most. Uniform where all are beaten.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,16 +56,18 @@ class DryRun:
 
 
 def dry_run(config: TrainConfig) -> DryRun:
-    """Make one step of a run as configured. Nothing is written.
+    """Make one step of a run as configured, in a folder that is removed.
 
     Raises:
         ValueError: If something in the config does not fit together, as in the run itself.
     """
-    short = dataclasses.replace(config, warmstart_steps=min(config.warmstart_steps, 1))
-    started = time.monotonic()
-    trainer = Trainer(short, dry=True)
-    build_s = time.monotonic() - started
-    metrics = trainer.train_step()
+    warmstart_steps = min(config.warmstart_steps, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        short = dataclasses.replace(config, warmstart_steps=warmstart_steps, out=f"{folder}/run")
+        started = time.monotonic()
+        trainer = Trainer(short)
+        build_s = time.monotonic() - started
+        metrics = trainer.train_step()
     phases = {
         name.removeprefix("time/").removesuffix("_s"): seconds
         for name, seconds in metrics.items()

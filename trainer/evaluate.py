@@ -270,8 +270,20 @@ def solve(
     )
 
 
-def evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> dict[str, float]:
-    """What a run logs of an arena: exploitability where the game is small enough to solve; of other
+def evaluate(
+    agent: ModelAgent, arenas: Sequence[Arena], *, episodes: int, seed: int
+) -> dict[str, float]:
+    """What a run logs; where there are several arenas, "eval/NAME/ARENA/..."."""
+    metrics = {}
+    for arena in arenas:
+        for name, value in _evaluate(agent, arena, episodes=episodes, seed=seed).items():
+            _, what, *rest = name.split("/")
+            metrics["/".join(filter(None, ("eval", what, arena.name, *rest)))] = value
+    return metrics
+
+
+def _evaluate(agent: ModelAgent, arena: Arena, *, episodes: int, seed: int) -> dict[str, float]:
+    """Of one arena: exploitability where the game is small enough to solve; of other
     games, results against random play; of tasks, what is solved, by split."""
     if arena.tree is not None:
         found, _ = exploitability(agent, arena.tree)

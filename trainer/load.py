@@ -1,6 +1,5 @@
 """Policies by name: a run, a checkpoint, a model folder, a hub id."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ludus.agents.solvers.game_tree import GameTree, build_tree
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
 from ludus.trainer import checkpoint
+from ludus.trainer.arena import places
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def load_policy(
 
     Args:
         name: A run or a checkpoint (which know their environment), a model folder, or a hub id.
-        env: Environment; needed where the name does not say.
+        env: Environment; needed where the name does not say. Where the run had levels, the last.
         temperature: Of sampling.
         max_reply_tokens: Of sampling, where the name does not say.
 
@@ -53,10 +53,13 @@ def load_policy(
         registry.spec(env)
     if settings:
         max_reply_tokens = settings["max_reply_tokens"]
-        kwargs = {"format": settings["format"]}
-        if env in ("", settings["env"]):
-            kwargs |= json.loads(settings["env_args"])
-    env = env or settings.get("env", "")
+        trained = {id: args for _, id, args in places(settings["env"], settings["env_args"])}
+        if not env and len(trained) > 1:
+            raise ValueError(
+                f"{name} was trained in several: name one with --env, of {', '.join(trained)}"
+            )
+        env = env or next(iter(trained))
+        kwargs = {"format": settings["format"], **trained.get(env, {})}
     if not env:
         known = "does not say what it was trained in" if path.exists() else "is no folder"
         raise ValueError(f"{name} {known}: name a run, or an environment with --env")

@@ -1,28 +1,27 @@
 """From a config to the parts of a method: credit, loss, corrections, regularizers, learner."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ludus.agents.base import make_agent
 from ludus.trainer.batch import MicroBatch, pack
+from ludus.trainer.branching import BRANCHING, Branching
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.critic import Critic, with_tokens
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
-from ludus.trainer.loss import AGGREGATIONS, LOSSES, PolicyLoss, masked, token_weights
+from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
+from ludus.trainer.pool import Pool
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
 from ludus.trainer.schedule import scheduled
+from ludus.trainer.spread import CURRICULA, Curriculum
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
-
-__all__ = [
-    "AGGREGATIONS", "check", "coefficients", "make_corrections", "make_credit", "make_critic",
-    "make_learner", "make_loss", "make_regularizers", "pack_episodes", "requirements",
-    "row_sizes", "weigher",
-]  # fmt: skip
 
 
 def make_credit(config: "TrainConfig") -> Credit:
@@ -56,6 +55,15 @@ def make_regularizers(config: "TrainConfig") -> list[Regularizer]:
         length = {"steps": max(config.steps, 2)} if spec.partition(":")[0] == "epo" else {}
         made.append(make_part("regularizer", spec, REGULARIZERS, **length))
     return made
+
+
+def make_branching(config: "TrainConfig") -> Branching | None:
+    """How a task's episodes branch, if they do."""
+    if not config.branching:
+        return None
+    branching = make_part("branching", config.branching, BRANCHING)
+    branching.check(config.group_size)
+    return branching
 
 
 def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
@@ -110,6 +118,18 @@ def pack_episodes(config: "TrainConfig", learner: Learner, credited: Credited) -
     return [batch.to(device) for batch in batches]
 
 
+def make_curriculum(config: "TrainConfig", arenas: Sequence[str] = ("",)) -> Curriculum:
+    """Over arenas, by name."""
+    return make_part("curriculum", config.curriculum, CURRICULA, arenas=arenas)
+
+
+def make_pool(config: "TrainConfig") -> Pool | None:
+    """Of opponents, if the config has one."""
+    if config.opponent.partition(":")[0] != "pool":
+        return None
+    return make_part("opponent", config.opponent, {"pool": Pool})
+
+
 def coefficients(config: "TrainConfig", step: int) -> Coefficients:
     """What the schedules say for a step."""
     c, at = config, (step, config.steps)
@@ -131,6 +151,11 @@ def check(config: "TrainConfig") -> None:
         raise ValueError(
             f"advantage {config.advantage} needs group_size >= 2, got {config.group_size}"
         )
+    make_curriculum(config)
+    make_pool(config)
+    if config.warmstart_agent != "random":
+        make_agent(config.warmstart_agent)
+    make_branching(config)
     make_loss(config)
     make_corrections(config)
     make_regularizers(config)
@@ -141,6 +166,8 @@ def requirements(config: "TrainConfig") -> dict[str, str]:
     found = dict.fromkeys(config.needs, "the recipe")
     if "golden_logp" in make_credit(config).estimator.needs:
         found["golden"] = config.advantage.partition(":")[0]
+    if config.branching:
+        found |= dict.fromkeys(("fork", "one seat"), f"branching {config.branching}")
     return found
 
 

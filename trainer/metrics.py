@@ -26,7 +26,8 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     """
     good = usable(episodes)
     trajectories = [t for e in good for t in e.trajectories]
-    actions = [n for t in trajectories for n in t.leaf.path() if n.is_action]
+    # Branches share replies: each was sampled once.
+    actions = list({id(n): n for t in trajectories for n in t.leaf.path() if n.is_action}.values())
     turns = [turn for t in trajectories for turn in t.turns]
     tokens = sum(len(node.ids) for node in actions)
     metrics = {
@@ -36,6 +37,7 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
         "rollout/longest_repeat": float(
             max((sum(1 for _ in run) for n in actions for _, run in groupby(n.ids)), default=0)
         ),
+        "rollout/replies": float(len(actions)),
         "rollout/turns_mean": len(turns) / max(len(trajectories), 1),
         "rollout/invalid_rate": sum(bool(t.invalid) for t in turns) / max(len(turns), 1),
         "rollout/errors": float(len(episodes) - len(good)),
@@ -46,8 +48,13 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     if judged and all(len(e.returns) == 1 for e in good):
         metrics["rollout/success"] = sum(judged) / len(good)
     metrics |= {f"env/{name}": value for name, value in env_metrics(good).items()}
-    for role in good[0].returns if good else ():
-        metrics[f"return/{role}"] = sum(e.returns[role] for e in good) / len(good)
+    games: dict[str, list[Episode]] = {}
+    for episode in good:
+        games.setdefault(episode.env_id, []).append(episode)
+    for env_id, own in games.items():
+        where = f"{env_id.partition('/')[2]}/" if len(games) > 1 else ""
+        for role in own[0].returns:
+            metrics[f"return/{where}{role}"] = sum(e.returns[role] for e in own) / len(own)
     return metrics
 
 

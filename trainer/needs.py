@@ -27,6 +27,7 @@ def _knows_answers(env: TextEnv) -> bool:
 
 NEEDS: Mapping[str, Need] = {
     "seats": Need("two seats or more", lambda env: len(env.ROLES) > 1),
+    "one seat": Need("one seat only", lambda env: len(env.ROLES) == 1),
     "golden": Need("golden answers", _knows_answers, tag="golden"),
     "fork": Need("forks of an episode", lambda env: env.metadata["fork"] != "none"),
 }

@@ -6,11 +6,12 @@ and its next prompt joins the batch while the others are still being sampled.
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
 from ludus.agents.engines.base import Completion, Engine, SamplingParams, Session
+from ludus.agents.policy import ModelAgent
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message
@@ -18,9 +19,10 @@ from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
 
 
 @dataclass(slots=True)
-class _Seat:
+class Seat:
     """A conversation under way."""
 
+    agent: ModelAgent
     session: Session
     leaf: TokenNode
     texts: list[str] = field(default_factory=list)
@@ -30,9 +32,22 @@ class _Seat:
     states: list[str] = field(default_factory=list)
     golden: list[float | None] = field(default_factory=list)
 
+    def twin(self, session: Session) -> "Seat":
+        """The same past, to go on in another session."""
+        return replace(
+            self,
+            session=session,
+            texts=list(self.texts),
+            invalid=list(self.invalid),
+            called=list(self.called),
+            rewards=list(self.rewards),
+            states=list(self.states),
+            golden=list(self.golden),
+        )
+
 
 @dataclass(slots=True)
-class _Play:
+class Play:
     """An episode under way."""
 
     number: int
@@ -40,12 +55,12 @@ class _Play:
     seed: int
     rng: random.Random | None = None
     """Of the opponents."""
-    seats: dict[str, _Seat] = field(default_factory=dict)
+    seats: dict[str, Seat] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class Facts:
     """What is noted of a position before a reply, where an estimator needs it."""
 
     state_key: str = ""
@@ -63,7 +78,8 @@ class Rollout:
         chat: Renders for the engine's model.
         make_env: Builds an environment; one is built per episode under way.
         sampling: How replies are drawn.
-        opponents: Seats that are not the policy's, and who plays them.
+        opponents: Seats that are not the policy's, and who plays them. Language models among them
+            are batched as the policy is; what they sample is not trained.
         keep_replays: How many of the first episodes keep the record of their moves.
         needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp".
     """
@@ -79,12 +95,13 @@ class Rollout:
         keep_replays: int = 0,
         needs: Collection[str] = (),
     ) -> None:
-        self.engine, self.chat, self.make_env, self.sampling = engine, chat, make_env, sampling
+        self.engine, self.make_env = engine, make_env
+        self._policy = ModelAgent(engine, chat, sampling)
         self.opponents = opponents or {}
         self.keep_replays = keep_replays
         self.needs = needs
         self._envs: list[TextEnv] = []
-        self._unscored: list[tuple[_Seat, _Facts]] = []
+        self._unscored: list[tuple[Seat, Facts]] = []
 
     def play(self, tasks: Sequence[Task | None], *, seed: int) -> list[Episode]:
         """Play one episode a task.
@@ -98,33 +115,51 @@ class Rollout:
         """
         self._seed = seed
         done: list[Episode | None] = [None] * len(tasks)
-        waiting: dict[int, tuple[_Play, str]] = {}  # id(session) -> whose reply it is
+        waiting: dict[int, tuple[Play, str]] = {}  # id(session) -> whose reply it is
         self._done, self._waiting = done, waiting
         while len(self._envs) < len(tasks):
             self._envs.append(self.make_env())
-        for number, task in enumerate(tasks):
-            env = self._envs[number]
-            play = _Play(number, env, derive_seed(seed, number))
-            options = None if task is None else {"task": task}
-            try:
-                env.reset(seed=play.seed, options=options)
-            except Exception as error:  # the boundary: whatever an environment raises is recorded
-                self._fail(play, error)
-            else:
-                self._ask(play)
+        self._begin(tasks)
         while waiting:
             if self._unscored:
                 self._score()
-            for session, completion in self.engine.step():
-                asked = waiting.pop(id(session), None)
-                if asked is not None:  # else the episode ended by another seat's reply just now
-                    self._answer(*asked, completion)
+            for engine in self._engines():
+                for session, completion in engine.step():
+                    asked = waiting.pop(id(session), None)
+                    if asked is not None:  # else the episode ended by another seat's reply just now
+                        self._answer(*asked, completion)
         return [episode for episode in done if episode is not None]
 
-    def _ask(self, play: _Play) -> None:
+    def _begin(self, tasks: Sequence[Task | None]) -> None:
+        """Start all episodes."""
+        for number, task in enumerate(tasks):
+            if (play := self._start(number, task)) is not None:
+                self._ask(play)
+
+    def _start(self, number: int, task: Task | None) -> Play | None:
+        """An episode at its start; None if the environment fails."""
+        env = self._envs[number]
+        play = Play(number, env, derive_seed(self._seed, number))
+        try:
+            env.reset(seed=play.seed, options=None if task is None else {"task": task})
+        except Exception as error:  # the boundary: whatever an environment raises is recorded
+            self._fail(play, error)
+            return None
+        return play
+
+    def _engines(self) -> list[Engine[Session]]:
+        """Of the policy, and of the models that play other seats."""
+        models = [a.engine for a in self.opponents.values() if isinstance(a, ModelAgent)]
+        return list({id(engine): engine for engine in (self.engine, *models)}.values())
+
+    def _scripted(self, seat: str) -> bool:
+        """Whether the seat is played by an opponent that answers at once."""
+        return seat in self.opponents and not isinstance(self.opponents[seat], ModelAgent)
+
+    def _ask(self, play: Play) -> None:
         """Let opponents move until only replies of the policy are awaited; ask for those."""
         env = play.env
-        while env.acting and env.acting[0] in self.opponents:
+        while env.acting and self._scripted(env.acting[0]):
             seat = env.acting[0]
             if play.rng is None:
                 play.rng = random.Random(play.seed)
@@ -135,7 +170,7 @@ class Rollout:
             if not self._step(play, seat, text):
                 return
         for seat in env.acting:
-            if seat in self.opponents or self._is_waiting(play, seat):
+            if self._scripted(seat) or self._is_waiting(play, seat):
                 continue
             try:
                 messages, facts = env.observe(seat).messages, self._facts(env, seat)
@@ -144,41 +179,47 @@ class Rollout:
             if not self._prompt(play, seat, messages, facts):
                 return self._end(play, Stop.TRUNCATED, "token limit")
 
-    def _is_waiting(self, play: _Play, seat: str) -> bool:
+    def _is_waiting(self, play: Play, seat: str) -> bool:
         return seat in play.seats and id(play.seats[seat].session) in self._waiting
 
-    def _prompt(self, play: _Play, seat: str, messages: tuple[Message, ...], facts: _Facts) -> bool:
+    def _prompt(self, play: Play, seat: str, messages: tuple[Message, ...], facts: Facts) -> bool:
         """Ask a seat for its reply; False if its conversation leaves no room for one."""
         own = play.seats.get(seat)
         if own is None:
-            ids = self.chat.open(messages)
-            if len(ids) >= self.engine.max_positions:
+            model = self.opponents.get(seat)
+            agent = model if isinstance(model, ModelAgent) else self._policy
+            ids = agent.chat.open(messages)
+            if len(ids) >= agent.engine.max_positions:
                 return False
-            session = self.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
-            own = play.seats[seat] = _Seat(session, TokenNode(None, ids))
+            session = agent.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
+            own = play.seats[seat] = Seat(agent, session, TokenNode(None, ids))
         else:
-            ids = self.chat.bridge(messages, own.leaf.ids[-1])
-            if len(own.session.ids) + len(ids) >= self.engine.max_positions:
+            ids = own.agent.chat.bridge(messages, own.leaf.ids[-1])
+            if len(own.session.ids) + len(ids) >= own.agent.engine.max_positions:
                 return False
-            self.engine.extend(own.session, ids)
+            own.agent.engine.extend(own.session, ids)
             own.leaf = TokenNode(own.leaf, ids)
         own.states.append(facts.state_key)
         own.golden.append(None)
         if facts.golden:
             self._unscored.append((own, facts))
         else:
-            self.engine.submit(own.session, self.sampling)
+            own.agent.engine.submit(own.session, own.agent.sampling)
         self._waiting[id(own.session)] = (play, seat)
         return True
 
-    def _facts(self, env: TextEnv, seat: str) -> _Facts:
+    def _facts(self, env: TextEnv, seat: str) -> Facts:
         """Before a reply: what some estimators compare or reward."""
+        if seat in self.opponents:
+            return Facts()
         state_key = env.state_hash() if "state_key" in self.needs else ""
         golden = env.golden(seat) if "golden_logp" in self.needs else None
         if golden is None or golden.answer is None:
-            return _Facts(state_key)
-        scaffold, answer = self.chat.reply(golden.prefix)[:-1], self.chat.reply(golden.answer)[:-1]
-        return _Facts(state_key, scaffold + answer, len(scaffold))
+            return Facts(state_key)
+        scaffold, answer = (
+            self._policy.chat.reply(text)[:-1] for text in (golden.prefix, golden.answer)
+        )
+        return Facts(state_key, scaffold + answer, len(scaffold))
 
     def _score(self) -> None:
         """Score the reference answers after all prompts that are new, in one batch; then let the
@@ -188,9 +229,9 @@ class Rollout:
         scores = self.engine.score([(own.session, facts.golden) for own, facts in asked])
         for (own, facts), logps in zip(asked, scores, strict=True):
             own.golden[-1] = sum(logps[facts.scaffold :]) / len(logps[facts.scaffold :])
-            self.engine.submit(own.session, self.sampling)
+            self.engine.submit(own.session, self._policy.sampling)
 
-    def _answer(self, play: _Play, seat: str, completion: Completion) -> None:
+    def _answer(self, play: Play, seat: str, completion: Completion) -> None:
         """Play a reply."""
         own = play.seats[seat]
         own.leaf = TokenNode(
@@ -201,12 +242,16 @@ class Rollout:
             completion.entropies,
             completion.version,
         )
-        own.texts.append(self.chat.text(completion.ids))
+        own.texts.append(own.agent.chat.text(completion.ids))
         own.rewards.append(0.0)
         if self._step(play, seat, own.texts[-1]):
-            self._ask(play)
+            self._go_on(play)
 
-    def _step(self, play: _Play, seat: str, text: str) -> bool:
+    def _go_on(self, play: Play) -> None:
+        """After a reply that did not end the episode."""
+        self._ask(play)
+
+    def _step(self, play: Play, seat: str, text: str) -> bool:
         """Play what a seat said; False if the episode is over with it."""
         try:
             _, _, _, truncated, info = play.env.step(text, seat=seat)
@@ -228,7 +273,7 @@ class Rollout:
         self._end(play, stop, str(outcome["reason"]), outcome["success"])
         return False
 
-    def _end(self, play: _Play, stop: Stop, reason: str, success: bool | None = None) -> None:
+    def _end(self, play: Play, stop: Stop, reason: str, success: bool | None = None) -> None:
         env, key = play.env, play.env.task.key
         trajectories = tuple(
             Trajectory(
@@ -240,7 +285,7 @@ class Rollout:
                 _turns(own),
             )
             for role, own in play.seats.items()
-            if own.texts
+            if own.texts and role not in self.opponents
         )
         kept = play.number < self.keep_replays
         self._finish(
@@ -259,7 +304,7 @@ class Rollout:
             ),
         )
 
-    def _fail(self, play: _Play, error: Exception) -> None:
+    def _fail(self, play: Play, error: Exception) -> None:
         """A fault that is not the agent's: recorded, counted, never a return of zero."""
         env = play.env
         reason = f"{type(error).__name__}: {error}"
@@ -268,14 +313,14 @@ class Rollout:
             play, Episode(env.ENV_ID, env.task.key, play.number, zeros, (), Stop.ERROR, reason)
         )
 
-    def _finish(self, play: _Play, episode: Episode) -> None:
+    def _finish(self, play: Play, episode: Episode) -> None:
         for own in play.seats.values():
             self._waiting.pop(id(own.session), None)
-            self.engine.close(own.session)
+            own.agent.engine.close(own.session)
         self._done[play.number] = episode
 
 
-def _turns(own: _Seat) -> tuple[Turn, ...]:
+def _turns(own: Seat) -> tuple[Turn, ...]:
     # What was noted before a reply that never came is left over: `map` ends with the shortest.
     return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden, own.called))
 

@@ -1,14 +1,29 @@
-"""What a step plays: which tasks, who in which seat, and how often more is asked for."""
+"""What a step plays: which tasks, where, who in which seat, and how often more is asked for."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ludus.agents.policy import ModelAgent
 from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.config import TrainConfig
-from ludus.trainer.credit import Credit
+from ludus.trainer.credit import Credit, Credited
+from ludus.trainer.methods import make_branching
+from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
-from ludus.trainer.trajectory import Episode
+from ludus.trainer.spread import Curriculum
+from ludus.trainer.trajectory import Episode, Trajectory, usable
+from ludus.trainer.tree_rollout import TreeRollout
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """The policy in one seat of one arena, or in all of them."""
+
+    arena: Arena
+    own: str
+    rollout: Rollout
 
 
 class Sampler:
@@ -16,29 +31,47 @@ class Sampler:
 
     Args:
         config: Of the run.
-        arena: Where.
+        arenas: Where.
         agent: The policy.
         credit: Says what its estimator needs of a rollout, and which groups its filters leave.
+        curriculum: Says which arena a group plays in.
+        pool: Opponents, where the arenas have none of their own.
     """
 
     def __init__(
-        self, config: TrainConfig, arena: Arena, agent: ModelAgent, credit: Credit
+        self,
+        config: TrainConfig,
+        arenas: Sequence[Arena],
+        agent: ModelAgent,
+        credit: Credit,
+        curriculum: Curriculum,
+        pool: Pool | None = None,
     ) -> None:
-        self.config, self.arena, self.credit = config, arena, credit
+        self.config, self.arenas, self.credit = config, tuple(arenas), credit
+        self.curriculum, self.pool = curriculum, pool
         self.players = [
-            Rollout(
-                agent.engine,
-                agent.chat,
-                arena.make_env,
-                agent.sampling,
-                opponents=others,
-                needs=credit.estimator.needs,
+            Player(
+                arena,
+                own,
+                self._rollout(arena, own, agent),
             )
-            for others in arena.seatings
+            for arena in self.arenas
+            for own in arena.own
         ]
+        self._tasks = {arena.name: arena.tasks("train") for arena in self.arenas}
+        self._arena_of: dict[str, str] = {}
+
+    def _rollout(self, arena: Arena, own: str, agent: ModelAgent) -> Rollout:
+        player = (agent.engine, agent.chat, arena.make_env, agent.sampling)
+        needs = self.credit.estimator.needs
+        if branching := make_branching(self.config):
+            leaves = self.config.group_size
+            return TreeRollout(*player, branching=branching, leaves=leaves, needs=needs)
+        return Rollout(*player, opponents=arena.others(own, arena.opponent), needs=needs)
 
     def sample(self, step: int) -> list[Episode]:
         """A step's episodes; more of them while filters leave fewer groups than were asked for."""
+        self._arena_of.clear()
         seed = derive_seed(self.config.seed, step)
         episodes = self.rollout(self.tasks(step), seed=seed)
         wanted = self.credit.groups(episodes) if self.config.refill else 0
@@ -49,22 +82,65 @@ class Sampler:
             episodes += more
         return episodes
 
-    def tasks(self, step: int, again: int = 0) -> list[Task]:
-        """The tasks of a step, each `group_size` times; others when asked again."""
-        tasks = self.arena.tasks("train")
-        count = self.config.episodes // self.config.group_size
-        more = (again,) if again else ()
-        draws = [
-            derive_seed(self.config.seed, "task", step, i, *more) % len(tasks) for i in range(count)
-        ]
-        return [tasks[draw] for draw in draws for _ in range(self.config.group_size)]
+    def tasks(self, step: int, again: int = 0) -> list[tuple[Arena, Task]]:
+        """The tasks of a step and where, each `group_size` times; others when asked again."""
+        count, more = self.config.episodes // self.config.group_size, (again,) if again else ()
+        rng = random.Random(derive_seed(self.config.seed, "arena", step, *more))
+        found = []
+        for i, number in enumerate(self.curriculum.draw(step, count, rng)):
+            arena = self.arenas[number]
+            tasks = self._tasks[arena.name]
+            task = tasks[derive_seed(self.config.seed, "task", step, i, *more) % len(tasks)]
+            self._arena_of[task.key] = arena.name
+            found += [(arena, task)] * self.config.group_size
+        return found
 
-    def rollout(self, tasks: Sequence[Task], *, seed: int) -> list[Episode]:
+    def rollout(self, tasks: Sequence[tuple[Arena, Task]], *, seed: int) -> list[Episode]:
         """Play the tasks; against an opponent the policy's seat rotates over them. The episodes of
         a group have one seat, so that they can be compared."""
-        size, seats = self.config.group_size, len(self.players)
+        size = self.config.group_size
         episodes: list[Episode] = []
         for i, player in enumerate(self.players):
-            own = [task for k, task in enumerate(tasks) if k // size % seats == i]
-            episodes += player.play(own, seed=derive_seed(seed, i))
+            there = [task for arena, task in tasks if arena is player.arena]
+            seat = player.arena.own.index(player.own)
+            own = [t for k, t in enumerate(there) if k // size % len(player.arena.own) == seat]
+            if own:
+                episodes += self._play(player, own, derive_seed(seed, i))
         return episodes
+
+    def _play(self, player: Player, tasks: Sequence[Task], seed: int) -> list[Episode]:
+        if self.pool is None:
+            return player.rollout.play(tasks, seed=seed)
+        name = self.pool.pick(random.Random(seed))
+        player.rollout.opponents = player.arena.others(player.own, self.pool.agent(name))
+        episodes = player.rollout.play(tasks, seed=seed)
+        self.pool.record(name, [points(e, player.own) for e in usable(episodes)])
+        return episodes
+
+    def learn(self, episodes: Sequence[Episode], credited: Credited) -> None:
+        """Tell the curriculum what came of a step."""
+        gains: dict[str, list[float]] = {}
+        for trajectory, row in zip(credited.trajectories, credited.advantages, strict=True):
+            where = self._arena_of[trajectory.task_key]
+            gains.setdefault(where, []).append(_gain(trajectory, row))
+        solved: dict[str, list[float]] = {}
+        for episode in usable(episodes):
+            own = episode.trajectories[0].role if episode.trajectories else ""
+            solved.setdefault(self._arena_of[episode.task_key], []).append(points(episode, own))
+        self.curriculum.learn(gains, solved)
+
+
+def points(episode: Episode, own: str) -> float:
+    """What an episode is worth to a seat: of one seat, whether it was solved; of several, 1 for
+    more than all others got, 1/2 for as much."""
+    others = [ret for role, ret in episode.returns.items() if role != own]
+    if not others or own not in episode.returns:
+        return float(episode.success is True)
+    best = max(others)
+    return 1.0 if episode.returns[own] > best else 0.5 if episode.returns[own] == best else 0.0
+
+
+def _gain(trajectory: Trajectory, advantages: Sequence[float]) -> float:
+    """Mean |advantage| of the tokens."""
+    sizes = [len(node.ids) for node in trajectory.leaf.path() if node.is_action]
+    return sum(abs(a) * n for a, n in zip(advantages, sizes, strict=True)) / sum(sizes)

@@ -6,8 +6,9 @@ no asynchrony (on one machine the learner and the engine share the processor).
 """
 
 import contextlib
+import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,15 +17,17 @@ from ludus.agents.chat import Chat
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
 from ludus.agents.policy import ModelAgent
+from ludus.agents.small_model import load_model
 from ludus.envs.text import Message
 from ludus.trainer import checkpoint, evaluate, methods
-from ludus.trainer.arena import Arena
+from ludus.trainer.arena import all_imitations, make_arenas, tokenizer_texts
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credited
 from ludus.trainer.finish import finish
 from ludus.trainer.metrics import MetricsLog, rollout_metrics
 from ludus.trainer.models import build_model
 from ludus.trainer.needs import check_needs
+from ludus.trainer.pool import Pool
 from ludus.trainer.run_folder import begin_run, find_run
 from ludus.trainer.sampler import Sampler
 from ludus.trainer.trajectory import usable
@@ -37,7 +40,6 @@ class Trainer:
     Args:
         config: What to do.
         resume: Go on from the newest checkpoint in `config.out`, if there is one.
-        dry: Build only: `config.out` is neither read nor written.
         say: Shows a line to the user.
         on_step: Called after every step with its number and metrics.
 
@@ -51,7 +53,6 @@ class Trainer:
         config: TrainConfig,
         *,
         resume: bool = False,
-        dry: bool = False,
         say: Callable[[str], None] = lambda line: None,
         on_step: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
     ) -> None:
@@ -60,23 +61,26 @@ class Trainer:
         self.step = 0
         self.time_s = 0.0
         self.episodes_done = 0
-        self.arena = Arena.of(config)
+        self.arenas = make_arenas(config)
+        for arena in self.arenas:
+            check_needs(arena.env, methods.requirements(config))
         self.credit = methods.make_credit(config)
-        check_needs(self.arena.env, methods.requirements(config))
-        found = None if dry else find_run(config, resume=resume)
+        self.curriculum = methods.make_curriculum(config, [arena.name for arena in self.arenas])
+        self.pool = methods.make_pool(config)
+        found = find_run(config, resume=resume)
         if config.threads:
             torch.set_num_threads(config.threads)
         self.model, self.tokenizer = build_model(
             config.model if found is None else str(found.model_path),
-            texts=self._texts,
+            texts=lambda: tokenizer_texts(config, self.arenas),
             seed=config.seed,
             device=config.device,
         )
         self.chat = Chat(self.tokenizer)
-        if not (found or dry):
+        if found is None:
+            conversations = all_imitations(config, self.arenas, say)
             begin_run(config)
-        if not found:
-            self._warm_start()
+            self._warm_start(conversations)
         self.engine = make_engine(self.model)
         sampling = SamplingParams(
             max_tokens=config.max_reply_tokens, temperature=config.temperature
@@ -84,25 +88,29 @@ class Trainer:
         self.agent = ModelAgent(self.engine, self.chat, sampling)
         self.learner = methods.make_learner(config, self.model)
         self.critic = methods.make_critic(config, self.learner)
-        self.sampler = Sampler(config, self.arena, self.agent, self.credit)
+        if self.pool is not None:
+            self._open_pool(self.pool, fresh=found is None)
+        self.sampler = Sampler(
+            config, self.arenas, self.agent, self.credit, self.curriculum, self.pool
+        )
         if found is not None:
             self._load(found)
 
     # ---- beginning and resuming -------------------------------------------------------------
 
-    def _texts(self) -> list[str]:
-        """What a tokenizer made from nothing learns its merges from."""
-        return [said.content for conversation in self._imitations(64) for said in conversation]
+    def _open_pool(self, pool: Pool, *, fresh: bool) -> None:
+        def load(path: Path) -> ModelAgent:
+            model, tokenizer = load_model(path, device=self.config.device)
+            return ModelAgent(make_engine(model), Chat(tokenizer), self.agent.sampling)
 
-    def _imitations(self, episodes: int) -> list[tuple[Message, ...]]:
-        config = self.config
-        return self.arena.imitations(episodes, agent=config.warmstart_agent, seed=config.seed)
+        pool.open(self.out / "pool", load)
+        if fresh:
+            pool.add(0, self.model, self.tokenizer)
 
-    def _warm_start(self) -> None:
-        config = self.config
-        if not (config.warmstart_episodes and config.warmstart_steps):
+    def _warm_start(self, conversations: Sequence[tuple[Message, ...]]) -> None:
+        if not conversations:
             return
-        conversations = self._imitations(config.warmstart_episodes)
+        config = self.config
         who = "random legal play" if config.warmstart_agent == "random" else config.warmstart_agent
         started = time.monotonic()
         self.say(
@@ -129,13 +137,16 @@ class Trainer:
         self.credit.load_state_dict(state["credit"])
         if self.critic is not None:
             self.critic.load_state_dict(state["critic"])
+        self.curriculum.load_state_dict(state["curriculum"])
+        if self.pool is not None:
+            self.pool.load_state_dict(state["pool"])
         self.engine.version = state["version"]
         checkpoint.set_random_state(state["random"])
         self.say(f"resumed from {found.path} at step {found.step}")
 
     def save(self) -> Path:
         """Write a checkpoint of the run as it stands."""
-        return checkpoint.save(
+        saved = checkpoint.save(
             self.out / "checkpoints",
             self.step,
             self.model,
@@ -144,6 +155,8 @@ class Trainer:
                 "learner": self.learner.state_dict(),
                 "credit": self.credit.state_dict(),
                 "critic": None if self.critic is None else self.critic.state_dict(),
+                "curriculum": self.curriculum.state_dict(),
+                "pool": None if self.pool is None else self.pool.state_dict(),
                 "version": self.engine.version,
                 "random": checkpoint.random_state(),
                 "time_s": self.time_s,
@@ -151,6 +164,9 @@ class Trainer:
             },
             manifest={"config": self.config.to_json(), "digest": self.config.digest()},
         )
+        if self.pool is not None:
+            self.pool.checkpointed()
+        return saved
 
     # ---- the straight line ------------------------------------------------------------------
 
@@ -190,6 +206,10 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Sample, credit, pack, update."""
+        with _collected_later():
+            return self._train_step()
+
+    def _train_step(self) -> dict[str, float]:
         config, clock = self.config, _Clock()
         episodes = self.sampler.sample(self.step)
         self.episodes_done += len(episodes)
@@ -204,11 +224,16 @@ class Trainer:
             clock.lap("time/critic_s")
         credited = self.credit(episodes)
         clock.lap("time/credit_s")
-        metrics = credited.metrics
+        self.sampler.learn(episodes, credited)
+        metrics = credited.metrics | self.curriculum.metrics()
         if credited.trajectories:  # else every group was left out: nothing to learn in this step
             metrics |= self._update(credited, clock)
         if config.magnet_every and (self.step + 1) % config.magnet_every == 0:
             self.learner.refresh_magnet()
+        if self.pool is not None:
+            if (self.step + 1) % self.pool.every == 0:
+                self.pool.add(self.step + 1, self.model, self.tokenizer)
+            metrics |= self.pool.metrics()
         clock.lap("time/update_s")
         return {**rollout_metrics(episodes, clock.laps["time/sample_s"]), **metrics, **clock.laps}
 
@@ -234,8 +259,21 @@ class Trainer:
     def evaluate(self) -> dict[str, float]:
         """What is logged at an evaluation."""
         return evaluate.evaluate(
-            self.agent, self.arena, episodes=self.config.eval_episodes, seed=self.config.seed
+            self.agent, self.arenas, episodes=self.config.eval_episodes, seed=self.config.seed
         )
+
+
+@contextlib.contextmanager
+def _collected_later() -> Iterator[None]:
+    """No garbage collection meanwhile: a step makes hundreds of thousands of objects, none of them
+    in cycles, and looking through them took a tenth of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Clock:

@@ -85,22 +85,26 @@ def main() -> None:
     if order["kind"] == "trace":
         result: Any = [episode(subject.make(), seed) for seed in order["seeds"]]
     else:
-        with guarded() as touched:
+        with guarded(loopback=bool(env_class.metadata["blocking"])) as touched:
             for seed in order["seeds"]:
                 episode(subject.make(), seed)
         result = sorted(set(touched))
     print(json.dumps(result))
 
 
-_HARMLESS = frozenset({"NUMBA_DISABLE_JIT"})
-"""Variables that decide how fast, not what: bm25s asks whether numba may compile."""
+_HARMLESS = frozenset({"ALFWORLD_DATA", "GSM8K_DATA", "NUMBA_DISABLE_JIT"})
+"""Variables that say where data lies, or how fast: bm25s asks whether numba may compile."""
 
 
 @contextmanager
-def guarded() -> Iterator[list[str]]:
+def guarded(loopback: bool = False) -> Iterator[list[str]]:
     """Record what code in the block touches outside: addresses and environment variables.
 
     Connections are refused as well. Only for a process that ends soon: audit hooks stay.
+
+    Args:
+        loopback: Whether it may talk to this machine, as environments do that have a process of
+            their own and so declare that they block.
     """
     touched: list[str] = []
     active = True
@@ -115,6 +119,9 @@ def guarded() -> Iterator[list[str]]:
         elif event not in ("socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"):
             return
         target = args[0] if event.startswith(("socket.get", "urllib")) else args[1]
+        host = target[0] if isinstance(target, tuple) else target
+        if loopback and str(host).startswith("127."):
+            return
         touched.append(f"network: {event} {target}")
         raise PermissionError("no network under ludus check")
 

@@ -73,9 +73,10 @@ def choose(env: TextEnv, seat: str, rng: random.Random) -> str:
         if not legal:
             broken(f"{seat} is to act but has no legal action")
         return rng.choice(legal)
-    golden = env.golden(seat)
-    if golden is not None and golden.action is not None and rng.random() < 0.15:
-        return golden.action
+    if rng.random() < 0.15:  # first, because it may cost much to know
+        golden = env.golden(seat)
+        if golden is not None and golden.action is not None:
+            return golden.action
     return env.format.write(rng.choice(_WORDS))
 
 

@@ -88,7 +88,9 @@ class SimpleNegotiation(TextEnv):
         self._left: int = p["turns"]
         names = list(BASE_VALUES)[: p["resources"]]
         self._owned = [{n: rng.randint(p["least"], p["most"]) for n in names} for _ in self.ROLES]
-        self._values = [{n: _value(BASE_VALUES[n], rng) for n in names} for _ in self.ROLES]
+        self._values = [
+            {n: rng.choice(value_range(BASE_VALUES[n])) for n in names} for _ in self.ROLES
+        ]
         self._start = [dict(owned) for owned in self._owned]
         self._offer: tuple[dict[str, int], dict[str, int]] | None = None
         self._who = 0
@@ -250,9 +252,10 @@ class NegotiationForGain(SimpleNegotiation):
                              f"{SimpleNegotiation.ENV_ID}")  # fmt: skip
 
 
-def _value(base: int, rng: random.Random) -> int:
+def value_range(base: int) -> range:
+    """What a trader may value a resource of a usual value at, each as likely."""
     spread = base // 5
-    return rng.randint(max(base - spread, LEAST_VALUE), min(base + spread, MOST_VALUE))
+    return range(max(base - spread, LEAST_VALUE), min(base + spread, MOST_VALUE) + 1)
 
 
 def _after(owned: dict[str, int], *, got: dict[str, int], paid: dict[str, int]) -> dict[str, int]:

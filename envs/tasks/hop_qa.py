@@ -28,7 +28,9 @@ _Key = tuple[int, str, tuple[int, ...], Size]
 
 
 class HopQA(SearchQA):
-    """Every task has a world, and so a corpus, of its own: nothing can be known by heart.
+    """Questions over several articles of a made-up world, to be found by searching.
+
+    Every task has a world, and so a corpus, of its own: nothing can be known by heart.
 
     Parameters, beside those of `SearchQA`:
         hops: Articles that have to be read, one after the other, 1 to 4; or a list to draw from.

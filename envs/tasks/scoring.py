@@ -1,13 +1,21 @@
-"""How answers in words are judged: as SQuAD does, with aliases."""
+"""How answers are judged: words as SQuAD does, with aliases, and numbers by their value."""
 
 import math
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from ludus.envs.formats import ActionFormat
+from ludus.envs.outcome import Golden
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_NUMBER = re.compile(
+    r"(?P<sign>[+-]?)[$€£]?(?P<again>[+-]?)"
+    r"(?P<value>(?:\d{1,3}(?:,\d{3})+|\d{1,60})(?:\.\d{1,60}|/\d{1,60})?|\.\d{1,60})\.?"
+)
 _CLOSED = frozenset({"yes", "no", "noanswer"})
 
 
@@ -67,3 +75,34 @@ def efficient(calls: int, most: int) -> float:
     [1.0, 0.866, 0.588]
     """
     return math.cos(calls * math.pi / (2 * calls + most)) if calls else 1.0
+
+
+def number_in(text: str) -> Fraction | None:
+    """The number that a whole answer is, with thousands' commas and a currency's sign if it likes;
+    None if it is none.
+
+    >>> number_in(" 1,234.50 "), number_in("$-3/6."), number_in("12 apples")
+    (Fraction(2469, 2), Fraction(-1, 2), None)
+    """
+    found = _NUMBER.fullmatch(text.strip())
+    if found is None or (found["sign"] and found["again"]):
+        return None
+    try:
+        return Fraction(f"{found['sign'] or found['again']}{found['value'].replace(',', '')}")
+    except ZeroDivisionError:
+        return None
+
+
+def known(
+    format: ActionFormat, answer: str, aliases: Sequence[str] = (), calls: Sequence[str] = ()
+) -> Golden:
+    """What is known of a question with one answer: how it is said, and what is done before.
+
+    >>> from ludus.envs.formats import FORMATS
+    >>> golden = known(FORMATS["boxed"], "42", calls=["look it up"])
+    >>> golden.action, golden.prefix, golden.suffix, golden.plan
+    ('\\\\boxed{42}', '\\\\boxed{', '}', ('look it up', '\\\\boxed{42}'))
+    """
+    action = format.write(answer)
+    prefix, _, suffix = format.write("\0").partition("\0")
+    return Golden(action, prefix, suffix, answer, tuple(aliases), (*calls, action))

@@ -8,7 +8,7 @@ from ludus.envs.definition import one_of
 from ludus.envs.outcome import Golden, InvalidMove, Outcome, Verdict
 from ludus.envs.registry import MissingExtra
 from ludus.envs.task import TaskSet
-from ludus.envs.tasks.scoring import efficient, exact, f1
+from ludus.envs.tasks.scoring import efficient, exact, f1, known
 from ludus.envs.toolenv import TOOL_PARAMS, UsesTools
 from ludus.tools import Tool, find_tool
 from ludus.tools.calls import ToolCall
@@ -94,8 +94,9 @@ class SearchQA(UsesTools, Questions):
 
     def tools(self) -> Sequence[Tool]:
         """What `tools` names."""
-        own = self._opened()[1]
-        return [own[name] if name in own else find_tool(name) for name in self.params["tools"]]
+        names = self.params["tools"]
+        own = self._opened()[1] if {"search", "open"} & set(names) else {}
+        return [own[name] if name in own else find_tool(name) for name in names]
 
     def get_state(self) -> dict[str, Any]:
         """The episode, without the index; picklable and small. For `set_state`."""
@@ -130,12 +131,10 @@ class SearchQA(UsesTools, Questions):
     def golden(self, seat: str | None = None) -> Golden:
         """The answer; its plan makes the calls that are still needed to know it."""
         seat = self.ROLES[0] if seat is None else seat
-        action = self.format.write(self._answer)
-        prefix, _, suffix = self.format.write("\0").partition("\0")
         named = {tool.name for tool in self.tools()}
         calls = [call for call in self._needed(seat) if call.name in named]
         plan = [self.call_format.write(call) for call in calls[: self.calls_left(seat)]]
-        return Golden(action, prefix, suffix, self._answer, self._aliases, (*plan, action))
+        return known(self.format, self._answer, self._aliases, plan)
 
     def _needed(self, seat: str) -> Sequence[ToolCall]:
         """The calls after which the answer has been shown."""

@@ -24,6 +24,8 @@ class CheckOptions:
     """As JSON."""
     seed: int = 0
     """Of the episodes that are played."""
+    episodes: int | None = None
+    """How many a check plays, roughly: 20, or 1 of environments that are tagged slow."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -34,6 +36,8 @@ def main(args: Sequence[str]) -> int:
         raise ValueError("name an environment, or --all")
     for id in ids:
         spec(id)  # unknown names before any work
+    if options.episodes is not None and options.episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {options.episodes}")
     from ludus.testing import check_env
 
     reports, skipped = [], {}
@@ -45,7 +49,8 @@ def main(args: Sequence[str]) -> int:
                 raise
             skipped[id] = " ".join(str(error).split())  # data, a package or a program is missing
             continue
-        reports.append(check_env(id, seed=options.seed))
+        episodes = options.episodes or (1 if "slow" in spec(id).tags else 20)
+        reports.append(check_env(id, seed=options.seed, episodes=episodes))
     if options.json:
         print(json.dumps({"reports": [r.to_json() for r in reports], "skipped": skipped}, indent=1))
     else:

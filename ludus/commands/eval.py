@@ -25,7 +25,8 @@ class EvalOptions:
     env: str = ""
     """Environment; by default the one the run was trained in."""
     opponent: tuple[str, ...] = ("random",)
-    """One or more agents: random, minimax, mcts:200, nash, negotiator. Not for one seat."""
+    """One or more agents: random, minimax, mcts:200, nash, negotiator, bargainer. Not for one
+    seat."""
     episodes: int = 200
     """Per opponent and seat; or tasks."""
     seed: int = 0

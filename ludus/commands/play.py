@@ -24,7 +24,7 @@ class PlayOptions:
     env: Positional[str]
     """Environment, such as ludus/KuhnPoker-v1."""
     opponent: str = "random"
-    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator."""
+    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator, bargainer."""
     seat: str | None = None
     """Yours; by default the first."""
     seed: int | None = None

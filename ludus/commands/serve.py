@@ -18,8 +18,8 @@ class ServeOptions:
     env: Positional[str]
     """Environment, such as ludus/KuhnPoker-v1."""
     opponent: str | None = None
-    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator; by default the client
-    plays all seats."""
+    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator, bargainer; by default
+    the client plays all seats."""
     seat: str | None = None
     """The client's; by default the first."""
     split: str = ""

@@ -35,7 +35,7 @@ class SearchOptions:
     query: Positional[str]
     """What to look for."""
     corpus: str
-    """JSON lines with id, title and text, or a text file of paragraphs."""
+    """JSON lines with id, title and text, a text file of paragraphs, or a retriever's URL."""
     k: int = 3
     """How many documents."""
 
@@ -62,7 +62,10 @@ def main(args: Sequence[str]) -> int:
         return _python(parse(PythonOptions, rest, "tool python"))
     if name == "search":
         asked = parse(SearchOptions, rest, "tool search")
-        result = _corpus_tool("search", asked.corpus).call({"query": asked.query, "k": asked.k})
+        try:
+            result = _corpus_tool("search", asked.corpus).call({"query": asked.query, "k": asked.k})
+        except ConnectionError as error:
+            raise ValueError(str(error)) from error
     else:
         wanted = parse(OpenOptions, rest, "tool open")
         result = _corpus_tool("open", wanted.corpus).call({"id": wanted.id})

@@ -24,14 +24,14 @@ from ludus.trainer.advantages.group import (
     Returns,
 )
 from ludus.trainer.advantages.selfplay import RAE, RoleMean
-from ludus.trainer.advantages.trees import ARPO, TreeGRPO
+from ludus.trainer.advantages.trees import ARPO, SPO, TreeGRPO, TreeRL
 from ludus.trainer.advantages.turns import IGPO, MTGRPO, GiGPO, TurnReturns
 
 __all__ = [
     "ADVANTAGES", "ARPO", "BNPO", "CANON", "GAE", "GROUPS", "GRPO", "IGPO", "MTGRPO", "OPO", "RAE",
-    "RLOO", "Advantages", "BiLevelGAE", "Estimator", "GiGPO", "GroupMean", "MaxRL", "Memoryless",
-    "PassK", "ReinforcePlusPlus", "Returns", "RoleMean", "TokenCredit", "TreeGRPO", "TurnGAE",
-    "TurnReturns",
+    "RLOO", "SPO", "Advantages", "BiLevelGAE", "Estimator", "GiGPO", "GroupMean", "MaxRL",
+    "Memoryless", "PassK", "ReinforcePlusPlus", "Returns", "RoleMean", "TokenCredit", "TreeGRPO",
+    "TreeRL", "TurnGAE", "TurnReturns",
 ]  # fmt: skip
 
 ADVANTAGES: dict[str, Callable[..., Estimator]] = {
@@ -51,6 +51,8 @@ ADVANTAGES: dict[str, Callable[..., Estimator]] = {
     "igpo": IGPO,
     "turn_returns": TurnReturns,
     "tree_grpo": TreeGRPO,
+    "tree_rl": TreeRL,
+    "spo": SPO,
     "arpo": ARPO,
     "gae": GAE,
     "bi_level_gae": BiLevelGAE,

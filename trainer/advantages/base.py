@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import fsum, sqrt
 from typing import Any, Literal, Protocol, TypeVar
 
+from ludus.trainer.parts import one_of
 from ludus.trainer.trajectory import Episode, Trajectory
 
 Advantages = list[tuple[float, ...]]
@@ -164,5 +165,4 @@ def choice(name: str, value: str, allowed: Sequence[str] | Mapping[str, Any]) ->
     Raises:
         ValueError: Naming the allowed values.
     """
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(allowed)}")
+    one_of(name, value, tuple(allowed))

@@ -14,7 +14,7 @@ from ludus.trainer.advantages.base import (
     trajectories_of,
     zscore,
 )
-from ludus.trainer.trajectory import Episode
+from ludus.trainer.trajectory import Episode, Trajectory
 
 
 def tree_grpo(
@@ -113,6 +113,24 @@ def segment_advantages(values: Sequence[float]) -> list[float]:
     return [after - before for before, after in pairwise(values)]
 
 
+_START = "start"
+
+
+def _turn_nodes(trajectory: Trajectory) -> list[int]:
+    """What identifies each turn: the replies that branches have in common are one object."""
+    return [id(node) for node in trajectory.leaf.path() if node.is_action]
+
+
+def _tree(
+    trajectories: Sequence[Trajectory],
+) -> tuple[dict[Hashable, Hashable], dict[Hashable, float]]:
+    """Parents of the turns, under one start, and returns of the last ones."""
+    parents: dict[Hashable, Hashable] = {}
+    for t in trajectories:
+        parents.update((after, before) for before, after in pairwise([_START, *_turn_nodes(t)]))
+    return parents, {_turn_nodes(t)[-1]: t.ret for t in trajectories}
+
+
 class TreeGRPO(Memoryless):
     """See `tree_grpo`; trajectories whose conversations grew from one root node are one tree.
     Without branches every tree has one leaf and this is GRPO."""
@@ -126,6 +144,37 @@ class TreeGRPO(Memoryless):
             roots = [id(t.leaf.path()[0]) for t in own]
             for i, a in zip(members, tree_grpo([t.ret for t in own], roots), strict=True):
                 out[i] = (a,) * len(trajectories[i].turns)
+        return out
+
+
+class TreeRL(Memoryless):
+    """See `step_rewards`; a node is a turn, the start of the task is the root of all."""
+
+    def __call__(self, episodes: Sequence[Episode]) -> Advantages:
+        """In units of reward."""
+        trajectories = trajectories_of(episodes)
+        out: Advantages = [()] * len(trajectories)
+        for members in positions([GROUPS[self.group](t) for t in trajectories]).values():
+            own = [trajectories[i] for i in members]
+            rewards = step_rewards(*_tree(own))
+            for i, t in zip(members, own, strict=True):
+                out[i] = tuple(rewards[node] for node in _turn_nodes(t))
+        return out
+
+
+class SPO(Memoryless):
+    """See `segment_advantages`; a segment is a turn, and what a place is worth is the mean return
+    of the leaves below it."""
+
+    def __call__(self, episodes: Sequence[Episode]) -> Advantages:
+        """In units of reward."""
+        trajectories = trajectories_of(episodes)
+        out: Advantages = [()] * len(trajectories)
+        for members in positions([GROUPS[self.group](t) for t in trajectories]).values():
+            own = [trajectories[i] for i in members]
+            values, _ = node_values(*_tree(own))
+            for i, t in zip(members, own, strict=True):
+                out[i] = tuple(segment_advantages([values[n] for n in (_START, *_turn_nodes(t))]))
         return out
 
 
@@ -149,6 +198,5 @@ class ARPO(Memoryless):
             for i, z in zip(members, zscore([trajectories[i].ret for i in members]), strict=True):
                 values[i] = [z] * len(trajectories[i].turns)
         if self.shared == "hard":
-            nodes = [[id(n) for n in t.leaf.path() if n.is_action] for t in trajectories]
-            values = shared_means(values, nodes)
+            values = shared_means(values, [_turn_nodes(t) for t in trajectories])
         return [tuple(row) for row in values]

@@ -75,7 +75,9 @@ def _parts(run: RunFiles) -> list[Content]:
     return [
         _curves(run),
         sections.policy(run),
-        sections.opponents(run) or sections.tasks(run) or _after(run, "Results"),
+        sections.opponents(run),
+        sections.tasks(run),
+        _after(run, "Results"),
         _games(run),
         sections.settings(run),
     ]

@@ -185,7 +185,7 @@ def opponents(run: RunFiles) -> Markup | None:
     body = [
         el(
             "tr",
-            el("th", row.get("opponent") or "none", scope="row"),
+            el("th", _place(row, str(row.get("opponent") or "none")), scope="row"),
             el("td", seat_chip(run, str(row.get("seat")))),
             el(
                 "td",
@@ -226,6 +226,10 @@ def opponents(run: RunFiles) -> Markup | None:
     )
 
 
+def _place(row: Mapping[str, Any], what: str) -> str:
+    return f"{what} in {row['arena']}" if row.get("arena") else what
+
+
 def tasks(run: RunFiles) -> Markup | None:
     """What was solved of held-out tasks, with a 95 % interval."""
     rows: Sequence[Mapping[str, Any]] = run.result.get("tasks") or ()
@@ -235,7 +239,7 @@ def tasks(run: RunFiles) -> Markup | None:
     body = [
         el(
             "tr",
-            el("th", str(row.get("split")), scope="row"),
+            el("th", _place(row, str(row.get("split"))), scope="row"),
             el("td", f"{row.get('episodes', 0):,}", class_="num"),
             el("td", el("b", percent(row.get("success_rate"))), class_="num"),
             el("td", _interval(row, "success"), class_="wide"),

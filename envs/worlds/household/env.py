@@ -7,12 +7,12 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Self
 
 from ludus.envs.base import TextEnv
 from ludus.envs.definition import one_of
 from ludus.envs.outcome import Golden, InvalidMove, Outcome
-from ludus.envs.task import Task, TaskSet
+from ludus.envs.task import Rows, Task, TaskSet
 from ludus.envs.worlds.household.engine import NOTHING, Game
 from ludus.envs.worlds.household.expert import Expert
 from ludus.envs.worlds.household.houses import DEFAULTS, SPLITS, draw
@@ -140,35 +140,7 @@ class ALFWorld(World):
         if not names:
             about = f" of kind {kind!r}" if kind else ""
             raise ValueError(f"{root} has no games{about} of split {split!r}")
-        return GameFiles(cls.ENV_ID, split, names)
-
-
-class GameFiles(TaskSet):
-    """Tasks that are files; each is named by its path in the data folder."""
-
-    def __init__(
-        self, env_id: str, split: str, names: Sequence[str], indices: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(env_id, split, len(names), {}, indices)
-        self.names = names
-
-    @overload
-    def __getitem__(self, i: int) -> Task: ...
-    @overload
-    def __getitem__(self, i: slice) -> GameFiles: ...
-    def __getitem__(self, i: int | slice) -> Task | GameFiles:
-        if isinstance(i, slice):
-            return GameFiles(self.env_id, self.split, self.names, self._indices[i])
-        index = self._indices[i]
-        # The file is the world: no seed, so that a game has one key wherever it is listed.
-        return Task(self.env_id, self.split, index, 0, {"game": self.names[index]})
-
-    def shuffle(self, seed: int, n: int | None = None) -> GameFiles:
-        """n of them (all by default), drawn without replacement in an order that `seed` decides."""
-        count = len(self) if n is None else min(n, len(self))
-        order = random.Random(seed).sample(range(len(self)), count)
-        indices = [self._indices[i] for i in order]
-        return GameFiles(self.env_id, self.split, self.names, indices)
+        return Rows(cls.ENV_ID, split, [{"game": name} for name in names])
 
 
 class Household(World):
