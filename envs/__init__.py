@@ -54,7 +54,7 @@ _ADAPTERS = {
 for _name, (_where, _tags) in _ADAPTERS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.adapters.{_where}", tags=("adapter", *_tags))
 
-_TEXTWORLD = ("one-seat", "golden", "world", "needs: textworld")
+_TEXTWORLD = ("one-seat", "golden", "world", "needs: textworld", "slow")
 _WORLDS = {
     "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),
     "Household": ("household.env:Household", ("one-seat", "golden", "world")),
