@@ -31,6 +31,7 @@ RUNS = {
     "two_seats.py": "'winner': 'player_1'",
     "tool_env.py": "'success': True",
     "train_selfplay.py": "eval/win_rate/player_0",
+    "train_tools.py": "calls an episode",
 }
 """Every example, and what it says."""
 
@@ -39,7 +40,7 @@ def test_all_examples_are_run() -> None:
     assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == sorted(RUNS)
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name != "train_selfplay.py"])
+@pytest.mark.parametrize("name", [name for name in RUNS if not name.startswith("train")])
 def test_an_environment_takes_under_40_lines(name: str, tmp_path: Path) -> None:
     code = (ROOT / "examples" / name).read_text().partition("if __name__")[0]
     assert sum(bool(line.strip()) for line in code.splitlines()) < 40
@@ -47,9 +48,10 @@ def test_an_environment_takes_under_40_lines(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_train_selfplay(tmp_path: Path) -> None:
-    said = run(str(ROOT / "examples" / "train_selfplay.py"), "here", cwd=tmp_path)
-    assert RUNS["train_selfplay.py"] in said
+@pytest.mark.parametrize("name", [name for name in RUNS if name.startswith("train")])
+def test_training(name: str, tmp_path: Path) -> None:
+    said = run(str(ROOT / "examples" / name), "here", cwd=tmp_path)
+    assert RUNS[name] in said
     assert (tmp_path / "here" / "report.html").stat().st_size > 10_000
 
 

@@ -22,8 +22,8 @@ def small(recipe: str, out: Path, **changes: Any) -> TrainConfig:
     config = RECIPES[recipe]
     env = "ludus/KuhnPoker-v1" if "seats" in config.needs else "ludus/GuessNumber-v1"
     given = {
-        "env": env, "model": SMALL, "episodes": 2 * config.group_size, "warmstart_steps": 0,
-        "out": str(out), **changes,
+        "env": env, "env_args": "{}", "model": SMALL, "episodes": 2 * config.group_size,
+        "warmstart_steps": 0, "out": str(out), **changes,
     }  # fmt: skip
     return dataclasses.replace(config, **given)
 

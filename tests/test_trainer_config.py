@@ -93,6 +93,7 @@ def test_the_options() -> None:
         "magnet_every",
         "critic_lr", "critic_clip", "critic_warmup",
         "warmstart_agent", "warmstart_episodes", "warmstart_steps", "warmstart_lr",
+        "warmstart_on",
         "parity_tolerance", "eval_every", "eval_episodes", "checkpoint_every",
     ]  # fmt: skip
     assert all(field.kw_only for field in dataclasses.fields(TrainConfig))

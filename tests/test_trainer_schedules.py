@@ -151,6 +151,21 @@ def test_the_ladder_goes_up_when_enough_is_solved(tmp_path: Path) -> None:
     assert rungs == sorted(rungs)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"curriculum": "sec", "env_args": "{}"}, "needs several environments"),
+        ({"curriculum": "ladder", "env": GAMES.env, "env_args": "{}"}, "name an opponent"),
+    ],
+)
+def test_a_curriculum_that_says_nothing_is_refused(
+    tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Trainer(at(TASKS, tmp_path / "run", **changes))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_points_of_an_episode() -> None:
     def ended(success: bool | None = None, **returns: float) -> Episode:
         return Episode("test/Env-v0", "task", 0, returns, (), Stop.TERMINATED, success=success)

@@ -16,10 +16,10 @@ from ludus.trainer.metrics import MetricsLog, read_metrics
 from ludus.trainer.models import build_model
 from ludus.trainer.train import Trainer
 from ludus.trainer.trajectory import Episode
-from ludus.trainer.warmstart import imitations
+from ludus.trainer.warmstart import imitations, warm_start
 
 sys.path.insert(0, str(Path(__file__).parent))
-from trainer_parts import chat
+from trainer_parts import chat, tiny
 
 BASE = TrainConfig(
     model="small:hidden=32,layers=1,heads=2,kv_heads=1",
@@ -173,6 +173,27 @@ def test_the_warm_start_imitates_any_agent() -> None:
     assert sum(map(len, expert)) < sum(map(len, noisy))
     with pytest.raises(ValueError, match="KuhnPoker-v1 knows no right replies"):
         imitations("ludus/KuhnPoker-v1", 1, agent="expert", seed=0)
+
+
+def test_the_warm_start_learns_what_is_shown_if_asked_to() -> None:
+    conversations = imitations("ludus/KuhnPoker-v1", 20, seed=0)
+    ids, mask = map(torch.tensor, chat().conversation(conversations[0]))
+
+    def surprise(model: Any) -> float:
+        with torch.no_grad():
+            logps = model(ids[None]).logits[0, :-1].log_softmax(-1)
+        own = logps.gather(1, ids[1:, None])[:, 0]
+        return -float(own[mask[1:] == 0].mean())
+
+    found = {}
+    for context in (False, True):
+        model, tokenizer = tiny()
+        warm_start(
+            model, tokenizer, chat(), conversations, steps=8, lr=1e-2, seed=0, context=context
+        )
+        found[context] = surprise(model)
+    assert found[True] < surprise(tiny()[0]) - 1
+    assert found[True] < found[False] - 1
 
 
 def test_small_trees_only() -> None:

@@ -1,6 +1,7 @@
 """ScienceWorld behind our protocol, against the package itself; and that no Java is left behind."""
 
 import gc
+import json
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 import ludus
+from ludus.commands import check
 from ludus.envs.worlds import jvm, scienceworld
 from ludus.envs.worlds.jvm import POOL, Simulator, World
 from ludus.envs.worlds.scienceworld import VARIATIONS, ScienceWorld, variations
@@ -211,3 +213,16 @@ def test_missing_java_and_wrong_settings_are_one_line(monkeypatch: pytest.Monkey
     said = r"^ludus/ScienceWorld-v1 needs Java: apt-get install default-jre-headless$"
     with pytest.raises(ludus.envs.registry.MissingExtra, match=said):
         ludus.make(ID)
+
+
+def test_check_all_lists_it_as_skipped_without_java(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jvm, "JAVA", None)
+    monkeypatch.setattr(check, "specs", lambda: [ludus.spec(ID)])
+    assert check.main(["--all", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    command = "apt-get install default-jre-headless"
+    assert said == {"reports": [], "skipped": {ID: f"{ID} needs Java: {command}"}}
+    with pytest.raises(ludus.envs.registry.MissingExtra):
+        check.main([ID])

@@ -142,6 +142,9 @@ class TrainConfig:
     warmstart_steps: int = 100
     """Optimizer steps of that imitation."""
     warmstart_lr: float = 3e-3
+    warmstart_on: str = "replies"
+    """What is learned of a conversation: "replies", or "all", what is shown as well: a model with
+    random weights learns to copy from texts that repeat themselves."""
 
     parity_tolerance: float = 1e-3
     """The run stops when engine and learner differ by more, nats."""
@@ -214,6 +217,7 @@ class TrainConfig:
 _CHOICES = {
     "format": tuple(FORMATS),
     "on_invalid": ("forfeit", "retry", "penalize", "noop"),
+    "warmstart_on": ("replies", "all"),
     "lr_schedule": tuple(SCHEDULES),
     "entropy_schedule": tuple(SCHEDULES),
     "kl_schedule": tuple(SCHEDULES),

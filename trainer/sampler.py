@@ -12,7 +12,7 @@ from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.methods import make_branching
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
-from ludus.trainer.spread import Curriculum
+from ludus.trainer.spread import Curriculum, Even, Ladder
 from ludus.trainer.trajectory import Episode, Trajectory, usable
 from ludus.trainer.tree_rollout import TreeRollout
 
@@ -128,6 +128,24 @@ class Sampler:
             own = episode.trajectories[0].role if episode.trajectories else ""
             solved.setdefault(self._arena_of[episode.task_key], []).append(points(episode, own))
         self.curriculum.learn(gains, solved)
+
+
+def check_curriculum(curriculum: Curriculum, arenas: Sequence[Arena]) -> None:
+    """Refuse one that would say nothing.
+
+    Raises:
+        ValueError: If there is nothing to choose from, or nothing to go by.
+    """
+    if not isinstance(curriculum, Even) and len(arenas) < 2:
+        raise ValueError(
+            "a curriculum needs several environments (env) or levels (env_args, a list of objects)"
+        )
+    for arena in arenas:
+        if isinstance(curriculum, Ladder) and not arena.own[0] and len(arena.env.ROLES) > 1:
+            raise ValueError(
+                "a ladder goes by games won, and against itself the policy wins half of "
+                f"{arena.env_id}: name an opponent"
+            )
 
 
 def points(episode: Episode, own: str) -> float:

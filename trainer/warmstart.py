@@ -86,6 +86,7 @@ def warm_start(
     lr: float,
     seed: int,
     batch_size: int = 16,
+    context: bool = False,
 ) -> float:
     """Train the model in place to write the conversations' replies.
 
@@ -98,6 +99,7 @@ def warm_start(
         lr: Peak learning rate; falls linearly.
         seed: Order of the data. The process-wide random states are left as they were.
         batch_size: Conversations a step.
+        context: Learn to write what was shown, too.
 
     Returns:
         Mean loss over all steps, nats a token.
@@ -107,9 +109,8 @@ def warm_start(
     from trl import SFTConfig, SFTTrainer
 
     rows = [chat.conversation(messages) for messages in conversations]
-    data = Dataset.from_dict(
-        {"input_ids": [ids for ids, _ in rows], "assistant_masks": [mask for _, mask in rows]}
-    )
+    masks = [[1] * len(mask) if context else mask for _, mask in rows]
+    data = Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "assistant_masks": masks})
     before = random_state()
     try:
         with tempfile.TemporaryDirectory() as folder, quiet():
