@@ -86,6 +86,24 @@ def test_every_task_gets_its_leaves(name: str) -> None:
         assert len(set(map(id, leaves))) == 6  # and every episode an end of its own
 
 
+class Unforkable(Patient):
+    """Breaks where it is forked."""
+
+    ENV_ID = "test/Patient-v1"
+
+    def fork(self, n: int = 1, *, reseed: int | None = None) -> list[Any]:
+        raise RuntimeError("no copy")
+
+
+@pytest.mark.parametrize("name", ["arpo", "tree"])
+def test_a_fork_that_fails_is_an_episode_that_failed(name: str) -> None:
+    episodes = played(STRATEGIES[name], env=Unforkable)
+    assert [e.number for e in episodes] == list(range(12))
+    failed = [e for e in episodes if e.stop is Stop.ERROR]
+    assert failed
+    assert {e.reason for e in failed} == {"RuntimeError: no copy"}
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_what_is_decided_depends_on_the_seed_alone(name: str) -> None:
     alone = [ids(e) for e in played(STRATEGIES[name], groups=1)]

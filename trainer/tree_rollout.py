@@ -157,7 +157,10 @@ class TreeRollout(Rollout):
         turn = len(own.texts) if own is not None else 0
         place: Play | None = play
         if self.branching.looks_back:
-            place = self._frozen(play) if group.growth.room else None
+            try:
+                place = self._frozen(play) if group.growth.room else None
+            except Exception as error:  # as where an environment fails to step
+                return self._fail(play, error)
         point = Point(root, turn, before, place)
         if not turn:
             group.growth.sizes[root] = 1
@@ -177,7 +180,7 @@ class TreeRollout(Rollout):
     def _note_reply(self, play: Play) -> None:
         point = self._group(play).at[play.number]
         (own,) = play.seats.values()
-        if own.leaf.is_action and len(own.texts) > point.turn:
+        if own.leaf.is_action and len(own.texts) > point.turn and point.reply is not own.leaf:
             point.reply = own.leaf
             self._group(play).growth.answered.append(point)
 
