@@ -54,7 +54,7 @@ def run(recipe: str, seed: int, folder: Path, more: Sequence[str]) -> Run:
     return Run(curve, judged(steps[0]), judged(steps[-1]), lines[-1]["time_s"])
 
 
-def judged(checkpoint: Path, tasks: int = 500) -> list[Episode]:
+def judged(checkpoint: Path, tasks: int = 300) -> list[Episode]:
     """Test tasks, sampled at temperature 1."""
     policy = load_policy(str(checkpoint))
     split = held_out(policy.make_env())

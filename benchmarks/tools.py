@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 
 from rich.console import Console
@@ -86,12 +87,12 @@ def search_rows(table: Table, count: int) -> None:
 
     rng = random.Random(0)
     vocabulary = [f"w{i}" for i in range(50_000)]
-    weights = [1 / (i + 10) for i in range(len(vocabulary))]
+    weights = list(accumulate(1 / (i + 10) for i in range(len(vocabulary))))
     with tempfile.TemporaryDirectory() as folder:
         corpus, cache = Path(folder) / "corpus.txt", Path(folder) / "cache"
         with corpus.open("w") as file:
             for _ in range(count):
-                file.write(" ".join(rng.choices(vocabulary, weights, k=60)) + "\n\n")
+                file.write(" ".join(rng.choices(vocabulary, cum_weights=weights, k=60)) + "\n\n")
         start = time.perf_counter()
         Index.open(str(corpus), cache=str(cache))
         table.add_row("documents", f"{count:,}")
@@ -101,7 +102,7 @@ def search_rows(table: Table, count: int) -> None:
         table.add_row("load, s", f"{time.perf_counter() - start:.2f}")
         size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
         table.add_row("index, MB", f"{size / 1e6:.0f}")
-        queries = [" ".join(rng.choices(vocabulary, weights, k=4)) for _ in range(200)]
+        queries = [" ".join(rng.choices(vocabulary, cum_weights=weights, k=4)) for _ in range(200)]
         start = time.perf_counter()
         for query in queries:
             index.search(query, 3)

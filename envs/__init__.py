@@ -54,9 +54,14 @@ _ADAPTERS = {
 for _name, (_where, _tags) in _ADAPTERS.items():
     register(f"ludus/{_name}-v1", f"ludus.envs.adapters.{_where}", tags=("adapter", *_tags))
 
+_TEXTWORLD = ("one-seat", "golden", "world", "needs: textworld", "slow")
 _WORLDS = {
     "ALFWorld": ("household.env:ALFWorld", ("one-seat", "golden", "world", "needs data")),
     "Household": ("household.env:Household", ("one-seat", "golden", "world")),
+    "TextWorld": ("textworld.env:TextWorld", _TEXTWORLD),
+    "CoinCollector": ("textworld.env:CoinCollector", _TEXTWORLD),
+    "TreasureHunter": ("textworld.env:TreasureHunter", _TEXTWORLD),
+    "Cooking": ("textworld.env:Cooking", _TEXTWORLD),
     "ScienceWorld": (
         "scienceworld:ScienceWorld",
         ("one-seat", "golden", "world", "needs: scienceworld", "slow"),

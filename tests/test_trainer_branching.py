@@ -51,10 +51,11 @@ class Replayed(Patient):
 
 def played(
     branching: Branching, *, groups: int = 2, env: type[Patient] = Patient, seed: int = 0,
-    leaves: int = 6, needs: Sequence[str] = (),
+    leaves: int = 6, needs: Sequence[str] = (), engine: Any = None,
 ) -> list[Episode]:  # fmt: skip
+    params = SamplingParams(max_tokens=6, stop_ids=chat().stop_ids)
     rollout = TreeRollout(
-        make_engine(tiny()[0]), chat(), env, SamplingParams(max_tokens=6, stop_ids=chat().stop_ids),
+        engine or make_engine(tiny()[0]), chat(), env, params,
         branching=branching, leaves=leaves, needs=needs,
     )  # fmt: skip
     train = env().tasks("train")
@@ -85,6 +86,24 @@ def test_every_task_gets_its_leaves(name: str) -> None:
         assert len(set(map(id, leaves))) == 6  # and every episode an end of its own
 
 
+class Unforkable(Patient):
+    """Breaks where it is forked."""
+
+    ENV_ID = "test/Patient-v1"
+
+    def fork(self, n: int = 1, *, reseed: int | None = None) -> list[Any]:
+        raise RuntimeError("no copy")
+
+
+@pytest.mark.parametrize("name", ["arpo", "tree"])
+def test_a_fork_that_fails_is_an_episode_that_failed(name: str) -> None:
+    episodes = played(STRATEGIES[name], env=Unforkable)
+    assert [e.number for e in episodes] == list(range(12))
+    failed = [e for e in episodes if e.stop is Stop.ERROR]
+    assert failed
+    assert {e.reason for e in failed} == {"RuntimeError: no copy"}
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_what_is_decided_depends_on_the_seed_alone(name: str) -> None:
     alone = [ids(e) for e in played(STRATEGIES[name], groups=1)]
@@ -109,6 +128,81 @@ def test_branches_are_what_the_weights_say(name: str) -> None:
     distinct = {id(node): len(node.ids) for t in trajectories for node in t.leaf.path()}
     laid = sum(int((batch.ids_BT != 0).sum()) for batch in batches)
     assert laid <= sum(distinct.values())  # what branches share is computed once
+
+
+@pytest.mark.parametrize("name", ["arpo", "after", "tree"])
+def test_the_cache_is_forked_with_the_conversation(name: str) -> None:
+    engine: Any = make_engine(tiny()[0])
+    episodes = played(STRATEGIES[name], engine=engine)
+    nodes = {id(n): n for e in episodes for n in e.trajectories[0].leaf.path()}.values()
+    distinct = sum(len(n.ids) for n in nodes)
+    assert engine.tokens_computed <= distinct < sum(len(ids(e)) for e in episodes)
+    assert not engine._slots.refs.any()  # every session was closed
+
+
+@pytest.mark.parametrize("name", ["arpo", "after", "tree"])
+def test_layouts_of_a_tree_have_one_gradient(name: str) -> None:
+    """In forests of shared beginnings, in rows apart, in a row a turn, and with every action that
+    branches share laid once, with the sum of their advantages."""
+    trajectories = [t for e in played(STRATEGIES[name]) for t in e.trajectories]
+    generator = torch.Generator().manual_seed(0)
+    soft = [torch.randn(len(t.turns), generator=generator).tolist() for t in trajectories]
+    sums: dict[int, float] = {}
+    for t, row in zip(trajectories, soft, strict=True):
+        for n, a in zip(actions(t), row, strict=True):
+            sums[id(n)] = sums.get(id(n), 0.0) + a
+    once = [[sums[id(n)] for n in actions(t)] for t in trajectories]
+    seen: set[int] = set()
+    keep = [tuple(_first(seen, id(n)) for n in actions(t)) for t in trajectories]
+    assert sum(map(sum, keep)) == len(sums) < sum(map(len, keep))
+    some = [i for i, kept in enumerate(keep) if any(kept)]
+    turns = [
+        (Trajectory("e", "t", "a", 0, _only(t, k), (Turn(0.0, ""),)), [row[k]])
+        for t, row in zip(trajectories, soft, strict=True)
+        for k in range(len(t.turns))
+    ]
+    whole = step_gradient(trajectories, soft)
+    for other in (
+        step_gradient(trajectories, soft, bin_tokens=1),
+        step_gradient([t for t, _ in turns], [a for _, a in turns], bin_tokens=1),
+        step_gradient(
+            [trajectories[i] for i in some], [once[i] for i in some], keep=[keep[i] for i in some]
+        ),
+    ):
+        scale = float(whole.abs().max())
+        torch.testing.assert_close(other, whole, atol=1e-5 * scale, rtol=1e-4)
+
+
+def _first(seen: set[int], key: int) -> bool:
+    new = key not in seen
+    seen.add(key)
+    return new
+
+
+def actions(t: Trajectory) -> list[TokenNode]:
+    return [n for n in t.leaf.path() if n.is_action]
+
+
+def _only(t: Trajectory, turn: int) -> TokenNode:
+    """One reply, after all that came before it as context."""
+    reply = actions(t)[turn]
+    before = tuple(i for n in t.leaf.path()[: t.leaf.path().index(reply)] for i in n.ids)
+    return TokenNode(
+        TokenNode(None, before), reply.ids, 0, reply.logps, reply.entropies, reply.version
+    )
+
+
+def step_gradient(trajectories: Any, advantages: Any, **packing: Any) -> torch.Tensor:
+    """Of REINFORCE, with a constant denominator."""
+    model = tiny()[0]
+    learner = Learner(model, reinforce())
+    batches = pack(
+        trajectories, advantages, aggregation="seq-mean-token-sum-norm", norm=10.0, **packing
+    )
+    for batch in batches:
+        logp_N = learner.logps_UV(model, batch)[batch.slot_N, batch.token_N]
+        (-(batch.weight_N * batch.advantage_N * logp_N).sum()).backward()  # type: ignore[no-untyped-call]
+    return torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
 
 
 def test_golden_answers_are_scored_in_branches_too() -> None:

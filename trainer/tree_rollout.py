@@ -15,7 +15,7 @@ from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message
 from ludus.trainer.branching import Branching, Growth, Point
-from ludus.trainer.rollout import Facts, Play, Rollout, Seat
+from ludus.trainer.rollout import Facts, Play, Rollout
 from ludus.trainer.trajectory import Episode, TokenNode
 
 
@@ -99,6 +99,16 @@ class TreeRollout(Rollout):
             for number in sorted(ready):
                 self._ask(ready[number])
         group.growing = False
+        if self.branching.looks_back and not growth.room:
+            self._thaw(growth)
+
+    def _thaw(self, growth: Growth) -> None:
+        """Let go of the places kept to branch from: there is no room for more."""
+        for point in growth.points:
+            if point.play is not None:
+                for own in point.play.seats.values():
+                    self.engine.close(own.session)
+                point.play = None
 
     def _number(self, group: _Group) -> int:
         group.growth.started += 1
@@ -122,19 +132,12 @@ class TreeRollout(Rollout):
         except Exception as error:
             return self._fail(play, error)
         for role, own in source.seats.items():
-            play.seats[role] = self._fork(own, derive_seed(self._seed, number, role))
+            session = self.engine.fork(own.session, seed=derive_seed(self._seed, number, role))
+            play.seats[role] = own.twin(session)
         growth = group.growth
         growth.sizes[point.root] += 1
         group.live[number] = group.ready[number] = play
         group.at[number] = replace(point, reply=None)
-
-    def _fork(self, own: Seat, seed: int) -> Seat:
-        """A conversation's twin. Where the original has gone on, its tokens are given again, and
-        what the cache still has of them is not computed again."""
-        if not self.branching.looks_back:
-            return own.twin(self.engine.fork(own.session, seed=seed))
-        ids = [token for node in own.leaf.path() for token in node.ids]
-        return own.twin(self.engine.open(ids, seed=seed))
 
     def _prompt(self, play: Play, seat: str, messages: tuple[Message, ...], facts: Facts) -> bool:
         asked = super()._prompt(play, seat, messages, facts)
@@ -152,7 +155,12 @@ class TreeRollout(Rollout):
         own = next(iter(play.seats.values()), None)
         before = own.leaf if own is not None else None
         turn = len(own.texts) if own is not None else 0
-        place = self._frozen(play) if self.branching.looks_back else play
+        place: Play | None = play
+        if self.branching.looks_back:
+            try:
+                place = self._frozen(play) if group.growth.room else None
+            except Exception as error:  # as where an environment fails to step
+                return self._fail(play, error)
         point = Point(root, turn, before, place)
         if not turn:
             group.growth.sizes[root] = 1
@@ -161,15 +169,18 @@ class TreeRollout(Rollout):
         group.ready[play.number] = play
 
     def _frozen(self, play: Play) -> Play:
-        """The episode as it stands, to branch from later."""
+        """The episode as it stands, to branch from later; its session shares the other's cache."""
         (env,) = play.env.fork()
-        seats = {role: own.twin(own.session) for role, own in play.seats.items()}
+        seats = {
+            role: own.twin(self.engine.fork(own.session, seed=0))
+            for role, own in play.seats.items()
+        }
         return replace(play, env=env, seats=seats, metrics=dict(play.metrics))
 
     def _note_reply(self, play: Play) -> None:
         point = self._group(play).at[play.number]
         (own,) = play.seats.values()
-        if own.leaf.is_action and len(own.texts) > point.turn:
+        if own.leaf.is_action and len(own.texts) > point.turn and point.reply is not own.leaf:
             point.reply = own.leaf
             self._group(play).growth.answered.append(point)
 
