@@ -309,6 +309,7 @@ def chosen(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def figure(values: Sequence[float], digits: int = 3) -> str:
     """ "IQM [low, high]"."""
     low, high = interval(values)
+    digits = 0 if iqm(values) >= 100 else digits
     return f"{iqm(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
@@ -335,7 +336,7 @@ def table(
         "",
         f"Interquartile means over seeds with 95 % bootstrap intervals; {one.steps} steps and "
         f"{one.episodes:,} episodes a run; {len(runs)} runs, tuning included, took "
-        f"{spent / 60:.0f} minutes of processor time, one thread each.",
+        f"{spent / 60:.1f} minutes of processor time, one thread each.",
     ]
     return "\n".join(rows)
 

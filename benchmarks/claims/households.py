@@ -1,4 +1,4 @@
-"""EPO's, GiGPO's and EMPG's claims: each against GRPO, with and without an entropy bonus, and PPO.
+"""EPO's, GiGPO's and EMPG's claims: each against GRPO, with and without an entropy bonus.
 
 Eight small houses in which something is to be found and put somewhere; 24 commands, reward 1 at the
 end or nothing. All arms begin with the same model, which imitated a planner that errs. What is
@@ -56,7 +56,6 @@ def arms() -> dict[str, TrainConfig]:
         "GRPO + EPO": replace(grpo, regularizers=(f"epo:weight={ENTROPY}",)),
         "GiGPO": in_world("gigpo"),
         "EMPG": in_world("empg"),
-        "PPO": in_world("ppo"),
     }
 
 

@@ -27,7 +27,7 @@ WORLD = TrainConfig(
     model="small:max_positions=768,vocab_size=768",
     max_reply_tokens=20,
     on_invalid="noop",
-    steps=40,
+    steps=20,
     episodes=64,
     warmstart_agent="expert:0.3",
     warmstart_episodes=64,
@@ -81,7 +81,7 @@ def main(args: Sequence[str] | None = None) -> None:
         else study(
             wanted,
             seeds=given.seeds,
-            lrs=(1e-4, 3e-4),
+            lrs=(3e-4, 1e-3),
             tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: run.late("rollout/success"),
