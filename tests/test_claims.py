@@ -77,13 +77,12 @@ def test_one_claim_from_end_to_end(
     (tmp_path / "claims.md").write_text(f"before\n{begin}\n{end}\nafter\n")
     small = rae.replace(rae.BASE, episodes=16, warmstart_episodes=64, warmstart_steps=40)
     monkeypatch.setattr(rae, "BASE", small)
-    monkeypatch.setattr(rae, "GAMES", {"Kuhn": rae.GAMES["Kuhn"]})
     args = ["--seeds", "1", "--tune-seeds", "1", "--steps", "2", "--publish"]
     rae.main(args)
     page = (tmp_path / "claims.md").read_text()
     assert page.startswith("before\n")
     assert page.endswith("after\n")
-    assert "| shared, Kuhn |" in page
+    assert "| shared | Kuhn, fee 1 |" in page
     record = json.loads((tmp_path / "claims" / "rae.json").read_text())
     assert len(record["runs"]) == 6  # three estimators at two learning rates
     assert all(run["steps"] == 2 and run["episodes"] == 32 for run in record["runs"])
