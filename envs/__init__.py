@@ -38,6 +38,7 @@ _GAMES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "NegotiationForGain": (
         "negotiation:NegotiationForGain", ("two-seat", "hidden information", "free text"), (),
     ),
+    "ProposeSolve": ("propose_solve:ProposeSolve", ("simultaneous", "golden"), ()),
     "GuessNumber": ("guess_number:GuessNumber", ("one-seat", "golden"), ()),
 }  # fmt: skip
 for _name, (_where, _tags, _suites) in _GAMES.items():

@@ -29,7 +29,7 @@ class TrainConfig:
     learnt from each; ladder, a level at a time, up at a success rate ("ladder:up=0.7,over=256")."""
     needs: tuple[str, ...] = ()
     """What the environment must have besides what the parts below ask for: seats, one seat, golden,
-    fork."""
+    plan, fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
@@ -72,6 +72,12 @@ class TrainConfig:
     own, "package.module:attribute"."""
     filters: tuple[str, ...] = ()
     """Which groups are left out, by their raw returns: dynamic, starpo_s, snr."""
+    hints: float = 0.0
+    """Share of the right plan that a task is told, and tried again with, when all its episodes have
+    failed; 0 tries none again."""
+    budget: str = ""
+    """How a step's episodes are shared out among its tasks: knapsack, by how often each was solved
+    ("knapsack:low=2,high=32"). Empty: `group_size` each."""
     refill: int = 0
     """Up to so many further rollouts a step, while filters leave fewer groups than asked for."""
     advantage: str = "rae"
@@ -81,7 +87,8 @@ class TrainConfig:
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""
     edits: tuple[str, ...] = ()
-    """Which turns are not trained: not_truncated, not_zero, not_invalid say what stays."""
+    """Which turns are not trained: not_truncated, not_zero, not_invalid, max_variance say what
+    stays."""
     loss: str = "ppo"
     """Policy loss: ppo, reinforce, cispo, aepo, sapo, gspo, gmpo, asymre, opmd."""
     sequence_mask: float = 0.0
@@ -230,7 +237,7 @@ _POSITIVE = (
 _NOT_NEGATIVE = (
     "threads", "lr_end", "weight_decay", "entropy", "entropy_end", "kl", "kl_end", "magnet_every",
     "warmstart_episodes", "warmstart_steps", "clip_low", "clip_high",
-    "refill", "sequence_mask", "critic_clip", "critic_warmup",
+    "refill", "sequence_mask", "hints", "critic_clip", "critic_warmup",
 )  # fmt: skip
 
 

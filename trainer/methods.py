@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ludus.agents.base import make_agent
 from ludus.trainer.batch import MicroBatch, pack
 from ludus.trainer.branching import BRANCHING, Branching
+from ludus.trainer.budget import BUDGETS, Budget
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.critic import Critic, with_tokens
@@ -123,6 +124,11 @@ def make_curriculum(config: "TrainConfig", arenas: Sequence[str] = ("",)) -> Cur
     return make_part("curriculum", config.curriculum, CURRICULA, arenas=arenas)
 
 
+def make_budget(config: "TrainConfig") -> Budget | None:
+    """Of episodes, if they are not shared out evenly."""
+    return make_part("budget", config.budget, BUDGETS) if config.budget else None
+
+
 def make_pool(config: "TrainConfig") -> Pool | None:
     """Of opponents, if the config has one."""
     if config.opponent.partition(":")[0] != "pool":
@@ -153,6 +159,10 @@ def check(config: "TrainConfig") -> None:
         )
     make_curriculum(config)
     make_pool(config)
+    if make_budget(config) and (config.branching or config.opponent != "self"):
+        raise ValueError("a budget goes with no branching and no opponent: groups differ in size")
+    if config.hints > 1:
+        raise ValueError(f"hints must be in [0, 1], got {config.hints}")
     if config.warmstart_agent != "random":
         make_agent(config.warmstart_agent)
     make_branching(config)
@@ -166,6 +176,8 @@ def requirements(config: "TrainConfig") -> dict[str, str]:
     found = dict.fromkeys(config.needs, "the recipe")
     if "golden_logp" in make_credit(config).estimator.needs:
         found["golden"] = config.advantage.partition(":")[0]
+    if config.hints:
+        found |= dict.fromkeys(("plan", "one seat"), "hints")
     if config.branching:
         found |= dict.fromkeys(("fork", "one seat"), f"branching {config.branching}")
     return found

@@ -262,8 +262,50 @@ def not_invalid(episodes: Sequence[Episode], advantages: Advantages) -> Keep:
     return [tuple(not turn.invalid for turn in t.turns) for t in trajectories_of(episodes)]
 
 
-EDITS: dict[str, Callable[[], Edit]] = {
+class MaxVariance:
+    """Keeps so many trajectories of each group, those whose returns vary most together: the best
+    and the worst. With the filter "starpo_s", which keeps the groups that vary most, both the
+    tasks and the rollouts are down-sampled.
+
+    Args:
+        keep: Trajectories of a group.
+
+    Source: PODS, arXiv:2504.13818; the choice of k best and keep - k worst is optimal (lemma 3.1).
+    Advantages are those of the whole group.
+    """
+
+    def __init__(self, keep: int = 4) -> None:
+        if keep < 2:
+            raise ValueError(f"keep must be at least 2, got {keep}")
+        self.keep = keep
+
+    def __call__(self, episodes: Sequence[Episode], advantages: Advantages) -> Keep:
+        """All turns of a trajectory, or none."""
+        trajectories = trajectories_of(episodes)
+        kept: set[int] = set()
+        for members in positions([GROUPS["task+role"](t) for t in trajectories]).values():
+            returns = [trajectories[i].ret for i in members]
+            kept.update(members[i] for i in widest(returns, self.keep))
+        return [(i in kept,) * len(t.turns) for i, t in enumerate(trajectories)]
+
+
+def widest(values: Sequence[float], keep: int) -> list[int]:
+    """Where the values lie whose variance is largest, of so many.
+
+    >>> widest([0.0, 1.0, 0.5, 0.9, 0.1], 2)
+    [0, 1]
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    if keep >= len(values):
+        return sorted(order)
+    choices = [order[:low] + order[len(order) - (keep - low) :] for low in range(keep)]
+    choices.append(order[:keep])
+    return sorted(max(choices, key=lambda own: std([values[i] for i in own])))
+
+
+EDITS: dict[str, Callable[..., Edit]] = {
     "not_truncated": lambda: not_truncated,
     "not_zero": lambda: not_zero,
     "not_invalid": lambda: not_invalid,
+    "max_variance": MaxVariance,
 }

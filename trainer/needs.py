@@ -25,10 +25,17 @@ def _knows_answers(env: TextEnv) -> bool:
     return golden is not None and golden.answer is not None
 
 
+def _knows_plans(env: TextEnv) -> bool:
+    env.reset(seed=0)
+    golden = env.golden(env.acting[0])
+    return golden is not None and bool(golden.plan)
+
+
 NEEDS: Mapping[str, Need] = {
     "seats": Need("two seats or more", lambda env: len(env.ROLES) > 1),
     "one seat": Need("one seat only", lambda env: len(env.ROLES) == 1),
     "golden": Need("golden answers", _knows_answers, tag="golden"),
+    "plan": Need("right plans", _knows_plans, tag="golden"),
     "fork": Need("forks of an episode", lambda env: env.metadata["fork"] != "none"),
 }
 

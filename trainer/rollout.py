@@ -103,17 +103,20 @@ class Rollout:
         self._envs: list[TextEnv] = []
         self._unscored: list[tuple[Seat, Facts]] = []
 
-    def play(self, tasks: Sequence[Task | None], *, seed: int) -> list[Episode]:
+    def play(
+        self, tasks: Sequence[Task | None], *, seed: int, hints: Sequence[str] = ()
+    ) -> list[Episode]:
         """Play one episode a task.
 
         Args:
             tasks: What to play; None lets the environment draw.
             seed: Decides chance, draws and opponents: same seed and weights, same episodes.
+            hints: For each task what stands after its first prompt; none by default.
 
         Returns:
             The episodes, in the order of `tasks`.
         """
-        self._seed = seed
+        self._seed, self._hints = seed, hints
         done: list[Episode | None] = [None] * len(tasks)
         waiting: dict[int, tuple[Play, str]] = {}  # id(session) -> whose reply it is
         self._done, self._waiting = done, waiting
@@ -188,6 +191,9 @@ class Rollout:
         if own is None:
             model = self.opponents.get(seat)
             agent = model if isinstance(model, ModelAgent) else self._policy
+            if self._hints and (hint := self._hints[play.number]):
+                told = messages[-1]
+                messages = (*messages[:-1], Message(told.role, f"{told.content}\n{hint}"))
             ids = agent.chat.open(messages)
             if len(ids) >= agent.engine.max_positions:
                 return False

@@ -1,15 +1,17 @@
 """What a step plays: which tasks, where, who in which seat, and how often more is asked for."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ludus.agents.policy import ModelAgent
 from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credit, Credited
-from ludus.trainer.methods import make_branching
+from ludus.trainer.methods import make_branching, make_budget
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.spread import Curriculum, Even, Ladder
@@ -60,6 +62,8 @@ class Sampler:
         ]
         self._tasks = {arena.name: arena.tasks("train") for arena in self.arenas}
         self._arena_of: dict[str, str] = {}
+        self.budget = make_budget(config)
+        self.metrics: dict[str, float] = {}
 
     def _rollout(self, arena: Arena, own: str, agent: ModelAgent) -> Rollout:
         player = (agent.engine, agent.chat, arena.make_env, agent.sampling)
@@ -73,7 +77,10 @@ class Sampler:
         """A step's episodes; more of them while filters leave fewer groups than were asked for."""
         self._arena_of.clear()
         seed = derive_seed(self.config.seed, step)
-        episodes = self.rollout(self.tasks(step), seed=seed)
+        tasks = self.tasks(step)
+        episodes = self.rollout(tasks, seed=seed)
+        if self.config.hints:
+            episodes = self._hinted(tasks, episodes, seed=derive_seed(seed, "hints"))
         wanted = self.credit.groups(episodes) if self.config.refill else 0
         for again in range(1, self.config.refill + 1):
             if self.credit.groups(episodes, filtered=True) >= wanted:
@@ -82,18 +89,42 @@ class Sampler:
             episodes += more
         return episodes
 
+    def _hinted(
+        self, tasks: Sequence[tuple[Arena, Task]], episodes: list[Episode], *, seed: int
+    ) -> list[Episode]:
+        """The episodes, with those of tasks that all failed played again, told how to begin."""
+        solved = {e.task_key for e in episodes if points(e, "") > 0}
+        hints = {
+            task.key: hint
+            for arena, task in {task.key: (arena, task) for arena, task in tasks}.values()
+            if task.key not in solved and (hint := _hint(arena, task, self.config.hints))
+        }
+        self.metrics["rollout/hinted"] = len(hints) / len({task.key for _, task in tasks})
+        if not hints:
+            return episodes
+        kept = [e for e in episodes if e.task_key not in hints]
+        for i, player in enumerate(self.players):
+            own = [t for arena, t in tasks if arena is player.arena and t.key in hints]
+            if own:
+                said = [hints[task.key] for task in own]
+                kept += player.rollout.play(own, seed=derive_seed(seed, i), hints=said)
+        return kept
+
     def tasks(self, step: int, again: int = 0) -> list[tuple[Arena, Task]]:
         """The tasks of a step and where, each `group_size` times; others when asked again."""
         count, more = self.config.episodes // self.config.group_size, (again,) if again else ()
         rng = random.Random(derive_seed(self.config.seed, "arena", step, *more))
-        found = []
+        found: list[tuple[Arena, Task]] = []
         for i, number in enumerate(self.curriculum.draw(step, count, rng)):
             arena = self.arenas[number]
             tasks = self._tasks[arena.name]
             task = tasks[derive_seed(self.config.seed, "task", step, i, *more) % len(tasks)]
             self._arena_of[task.key] = arena.name
-            found += [(arena, task)] * self.config.group_size
-        return found
+            found.append((arena, task))
+        sizes = [self.config.group_size] * count
+        if self.budget is not None:
+            sizes = self.budget.sizes([task.key for _, task in found], self.config.episodes)
+        return [pair for pair, size in zip(found, sizes, strict=True) for _ in range(size)]
 
     def rollout(self, tasks: Sequence[tuple[Arena, Task]], *, seed: int) -> list[Episode]:
         """Play the tasks; against an opponent the policy's seat rotates over them. The episodes of
@@ -128,6 +159,30 @@ class Sampler:
             own = episode.trajectories[0].role if episode.trajectories else ""
             solved.setdefault(self._arena_of[episode.task_key], []).append(points(episode, own))
         self.curriculum.learn(gains, solved)
+        if self.budget is not None:
+            by_task: dict[str, list[float]] = {}
+            for episode in usable(episodes):
+                by_task.setdefault(episode.task_key, []).append(points(episode, ""))
+            self.budget.learn(by_task)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the budget remembers."""
+        return {} if self.budget is None else self.budget.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        if self.budget is not None:
+            self.budget.load_state_dict(state)
+
+
+def _hint(arena: Arena, task: Task, share: float) -> str:
+    """The first part of the way to success; nothing where there is none."""
+    env = arena.make_env()
+    env.reset(seed=0, options={"task": task})
+    golden = env.golden(env.acting[0])
+    if golden is None or not golden.plan:
+        return ""
+    return f"Hint, begin with: {'; '.join(golden.plan[: math.ceil(share * len(golden.plan))])}"
 
 
 def check_curriculum(curriculum: Curriculum, arenas: Sequence[Arena]) -> None:

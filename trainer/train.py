@@ -140,6 +140,7 @@ class Trainer:
         if self.critic is not None:
             self.critic.load_state_dict(state["critic"])
         self.curriculum.load_state_dict(state["curriculum"])
+        self.sampler.load_state_dict(state["sampler"])
         if self.pool is not None:
             self.pool.load_state_dict(state["pool"])
         self.engine.version = state["version"]
@@ -158,6 +159,7 @@ class Trainer:
                 "credit": self.credit.state_dict(),
                 "critic": None if self.critic is None else self.critic.state_dict(),
                 "curriculum": self.curriculum.state_dict(),
+                "sampler": self.sampler.state_dict(),
                 "pool": None if self.pool is None else self.pool.state_dict(),
                 "version": self.engine.version,
                 "random": checkpoint.random_state(),
@@ -227,7 +229,7 @@ class Trainer:
         credited = self.credit(episodes)
         clock.lap("time/credit_s")
         self.sampler.learn(episodes, credited)
-        metrics = credited.metrics | self.curriculum.metrics()
+        metrics = credited.metrics | self.curriculum.metrics() | self.sampler.metrics
         if credited.trajectories:  # else every group was left out: nothing to learn in this step
             metrics |= self._update(credited, clock)
         if config.magnet_every and (self.step + 1) % config.magnet_every == 0:

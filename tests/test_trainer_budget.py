@@ -1,0 +1,100 @@
+"""Who gets how many rollouts, who is told a hint, and which rollouts are trained."""
+
+import dataclasses
+from itertools import combinations
+from pathlib import Path
+from statistics import pvariance
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ludus.trainer.budget import Knapsack
+from ludus.trainer.config import TrainConfig
+from ludus.trainer.modulation import widest
+from ludus.trainer.train import Trainer
+
+BASE = TrainConfig(
+    env="ludus/GuessNumber-v1",
+    model="small:hidden=32,layers=1,heads=2,kv_heads=1",
+    episodes=24,
+    group_size=4,
+    advantage="grpo",
+    steps=2,
+    eval_episodes=2,
+    warmstart_episodes=12,
+    warmstart_steps=0,
+    threads=1,
+)
+
+
+def test_rollouts_go_where_they_tell_most() -> None:
+    budget = Knapsack(low=2, high=20)
+    assert budget.sizes(["a", "b", "c"], 24) == [8, 8, 8]  # nothing is known yet
+    budget.learn({"a": [1.0] + [0.0] * 19, "b": [1.0] * 3 + [0.0] * 7, "c": [1.0] * 9 + [0.0]})
+    assert budget.sizes(["a", "b", "c"], 24) == [12, 10, 2]  # the paper's example
+    again = Knapsack(low=2, high=20)
+    again.load_state_dict(budget.state_dict())
+    assert again.sizes(["c", "new", "a"], 24) == budget.sizes(["c", "new", "a"], 24)
+
+
+def test_a_step_has_its_episodes_whatever_the_budget(tmp_path: Path) -> None:
+    own = Trainer(dataclasses.replace(BASE, budget="knapsack:high=12", out=str(tmp_path / "run")))
+    tasks = own.sampler.tasks(0)
+    assert len(tasks) == 24
+    assert own.sampler.budget is not None
+    solved = {task.key: [1.0] for _, task in tasks}
+    hard = tasks[0][1].key
+    own.sampler.budget.learn({**solved, hard: [1.0, 0.0, 0.0, 0.0]})
+    sizes = [sum(task.key == key for _, task in own.sampler.tasks(0)) for key in solved]
+    assert sum(sizes) == 24
+    assert sizes[0] == max(sizes) == 12
+    own.train_step()
+    saved = own.sampler.state_dict()
+    assert set(solved) <= set(saved["rates"])
+
+
+def test_what_all_failed_is_tried_again_with_a_hint(tmp_path: Path) -> None:
+    own = Trainer(dataclasses.replace(BASE, hints=1.0, out=str(tmp_path / "run")))
+    episodes = own.sampler.sample(0)
+    assert len(episodes) == 24
+    share = own.sampler.metrics["rollout/hinted"]
+    assert 0 < share <= 1  # a model of random weights guesses no number
+    told = 0
+    for e in episodes:
+        prompt = own.tokenizer.decode(e.trajectories[0].leaf.path()[0].ids)
+        told += "Hint, begin with: " in prompt
+    assert told == round(share * 24)
+    plain = Trainer(dataclasses.replace(BASE, out=str(tmp_path / "plain"))).sampler.sample(0)
+    assert not any(
+        "Hint" in own.tokenizer.decode(e.trajectories[0].leaf.path()[0].ids) for e in plain
+    )
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(2, 9))
+def test_the_widest_choice_is_the_widest(values: list[float], keep: int) -> None:
+    chosen = widest(values, keep)
+    assert len(set(chosen)) == min(keep, len(values))
+    best = max(pvariance(own) for own in combinations(values, len(chosen)))
+    assert pvariance([values[i] for i in chosen]) == pytest.approx(best, abs=1e-9)
+
+
+def test_rollouts_are_down_sampled(tmp_path: Path) -> None:
+    edits = ("max_variance:keep=2",)
+    own = Trainer(dataclasses.replace(BASE, edits=edits, out=str(tmp_path / "run")))
+    credited = own.credit(own.sampler.sample(0))
+    assert len(credited.trajectories) == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"budget": "knapsack", "branching": "arpo"}, "no branching"),
+        ({"budget": "knapsack:low=1"}, "low"),
+        ({"hints": 1.5}, "hints"),
+        ({"edits": ("max_variance:keep=1",)}, "keep"),
+    ],
+)
+def test_it_refuses(changes: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        dataclasses.replace(BASE, **changes)  # type: ignore[arg-type]
