@@ -28,7 +28,7 @@ class ProposeSolve(TextEnv):
     """
 
     ENV_ID = "ludus/ProposeSolve-v1"
-    ROLES = ("proposer_0", "solver_0", "solver_1", "solver_2", "solver_3")
+    ROLES: tuple[str, ...] = ("proposer_0", "solver_0", "solver_1", "solver_2", "solver_3")
     MAX_TURNS = 64
     SPLIT_BY = "none"
     FORFEIT = (-1.0, 0.0)
