@@ -53,7 +53,7 @@ class DenseHouses(FewHouses):
     The rewards of an episode that reaches the goal add up to 1, as without them.
     """
 
-    ENV_ID = "claims/DenseHouses-v1"
+    # `ENV_ID` is that of FewHouses, from which the seeds of tasks come: the very same houses.
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         super()._setup(task, rng)
@@ -78,4 +78,4 @@ class FewQuestions(HopQA):
 register(PaidKuhn.ENV_ID, PaidKuhn)
 register(FewHouses.ENV_ID, FewHouses)
 register(FewQuestions.ENV_ID, FewQuestions)
-register(DenseHouses.ENV_ID, DenseHouses)
+register("claims/DenseHouses-v1", DenseHouses)
