@@ -1,7 +1,7 @@
 """A small language model learns to use a Python interpreter: python examples/train_tools.py [OUT]
 
-It begins with random weights, imitates 600 episodes in which a third of the replies are programs
-and the others guesses at the product, and is then only told whether its answers were right.
+It begins with random weights, imitates 600 episodes of which two in five begin with a program and
+the others state the product at once, and is then only told whether its answers were right.
 """
 
 import sys

@@ -2,11 +2,11 @@
 
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +14,9 @@ import pytest
 import ludus
 from ludus import cli
 from ludus.envs.adapters.openenv_session import Sessions, WireError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from interruptible import interrupted, ludus_server
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -24,8 +27,8 @@ JSON = "application/json"
 
 def serving(*args: str) -> Iterator[str]:
     """Addresses of a server that runs meanwhile."""
-    command = [sys.executable, "-m", "ludus.cli", "serve", *args, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with ludus_server("serve", *args, "--port", "0", **pipes) as it:
         assert it.stdout is not None
         assert it.stderr is not None
         said = it.stdout.readline()
@@ -36,8 +39,7 @@ def serving(*args: str) -> Iterator[str]:
         try:
             yield found[0]
         finally:
-            it.send_signal(signal.SIGINT)
-            assert it.wait(20) == 130
+            assert interrupted(it) == 130
             assert "Traceback" not in it.stderr.read()
 
 

@@ -89,7 +89,9 @@ def test_the_environments_named_have_what_is_needed() -> None:
     assert "ludus/GuessNumber-v1" in golden
     assert "ludus/Household-v1" not in golden  # it knows right actions, no answer to score
     assert "ludus/KuhnPoker-v1" in having("seats")
-    with pytest.raises(ValueError, match=r"lacks forks of an episode, which arpo needs: .*Kuhn"):
+    with pytest.raises(
+        ValueError, match=r"lacks forks of an episode, which arpo needs: .*ConnectFour"
+    ):
         check_needs(NoFork(), {"fork": "arpo"})
     check_needs(registry.make("ludus/GuessNumber-v1"), dict.fromkeys(("fork", "golden"), "test"))
 

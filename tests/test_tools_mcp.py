@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,9 @@ from ludus.tools import find_tool
 from ludus.tools.calls import ToolCall
 from ludus.tools.mcp_client import MCPTools
 from ludus.tools.mcp_server import serve_http, tools_server
+
+sys.path.insert(0, str(Path(__file__).parent))
+from interruptible import interrupted, ludus_server
 
 SERVER = '''
 import os, sys, time
@@ -189,16 +191,15 @@ def test_their_client_over_stdio() -> None:
 
 @pytest.fixture
 def served() -> Iterator[str]:
-    args = [sys.executable, "-m", "ludus.cli", "serve-tools", "calculator", "--port", "0"]
-    with subprocess.Popen(args, stderr=subprocess.PIPE, text=True) as server:
+    args = ("serve-tools", "calculator", "--port", "0")
+    with ludus_server(*args, stderr=subprocess.PIPE) as server:
         try:
             assert server.stderr is not None
             line = server.stderr.readline()
             assert line.startswith("calculator at http://127.0.0.1:"), line
             yield line.split()[2].rstrip(";")
         finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(20)
+            interrupted(server)
 
 
 def test_both_clients_over_http(served: str) -> None:

@@ -2,8 +2,6 @@
 servers that misbehave in every way we could think of."""
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +24,9 @@ from ludus.tools import find_tool
 from ludus.tools.calls import ToolCall
 from ludus.tools.retriever import MAX_REQUEST, SearchServer, Unreachable, retriever_tool
 from ludus.tools.search import Document, Index, search_tools
+
+sys.path.insert(0, str(Path(__file__).parent))
+from interruptible import interrupted, ludus_server
 
 DOCUMENTS = [
     Document("a", "Ada", "Ada wrote the first program."),
@@ -236,10 +237,8 @@ def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"id": "7", "title": "Cats", "text": "purr"}\n')
     command = [sys.executable, "-m", "ludus.cli"]
-    with subprocess.Popen(
-        [*command, "serve-search", "--corpus", str(corpus), "--port", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as server:  # fmt: skip
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with ludus_server("serve-search", "--corpus", str(corpus), "--port", "0", **pipes) as server:
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
@@ -258,5 +257,5 @@ def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
             assert taken.returncode == 2
             assert "cannot listen on 127.0.0.1" in taken.stderr
         finally:
-            os.kill(server.pid, signal.SIGINT)
-        assert server.wait(20) == 130
+            status = interrupted(server)
+        assert status == 130
