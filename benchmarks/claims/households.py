@@ -54,6 +54,7 @@ def arms() -> dict[str, TrainConfig]:
             grpo, entropy=ENTROPY, entropy_end=ENTROPY, entropy_schedule="constant"
         ),
         "GRPO + EPO": replace(grpo, regularizers=(f"epo:weight={ENTROPY}",)),
+        "PPO": in_world("ppo"),
         "GiGPO": in_world("gigpo"),
         "EMPG": in_world("empg"),
     }
@@ -89,7 +90,7 @@ def main(args: Sequence[str] | None = None) -> None:
             tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: run.late("rollout/success"),
-            tune=("GRPO",),
+            tune=("GRPO", "PPO"),
         )
     )
     text = table(runs, COLUMNS, against="GRPO")
