@@ -100,6 +100,7 @@ def measure(claim: Claim, doc: str | None, args: Sequence[str] | None) -> None:
     if given.steps:
         arms = {name: replace(arm, steps=given.steps) for name, arm in claim.arms.items()}
         claim = replace(claim, arms=arms)
+    extra: Extra
     if given.report:
         runs, extra = published(claim.name)
     else:
