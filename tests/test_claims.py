@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -84,7 +85,7 @@ def test_one_claim_from_end_to_end(
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     begin, end = "<!-- rae: made by benchmarks/claims/rae.py -->", "<!-- end of rae -->"
     (tmp_path / "claims.md").write_text(f"before\n{begin}\n{end}\nafter\n")
-    small = rae.replace(rae.BASE, episodes=16, warmstart_episodes=64, warmstart_steps=40)
+    small = rae.replace(rae.BASE, episodes=16, warmstart_episodes=32, warmstart_steps=10)
     monkeypatch.setattr(rae, "BASE", small)
     args = ["--seeds", "1", "--tune-seeds", "1", "--steps", "2", "--publish"]
     rae.main(args)
@@ -93,7 +94,10 @@ def test_one_claim_from_end_to_end(
     assert page.endswith("after\n")
     assert "| shared | Kuhn, fee 1 |" in page
     record = json.loads((tmp_path / "claims" / "rae.json").read_text())
-    assert len(record["runs"]) == 6  # three estimators at two learning rates
+    assert len(record["runs"]) == 9  # three estimators, of which each tried two learning rates
+    assert sum(run["tuning"] for run in record["runs"]) == 6
+    assert all(run["seed"] == run["tuning"] for run in record["runs"])  # chosen on another seed
+    assert "| RAE | " in page
     assert all(run["steps"] == 2 and run["episodes"] == 32 for run in record["runs"])
     assert record["extra"]["Kuhn"][0]["shared"]["bias"] >= 0
     capsys.readouterr()
@@ -102,3 +106,48 @@ def test_one_claim_from_end_to_end(
     assert (tmp_path / "claims.md").read_text() == page
     rae.main([*args, "--report"])
     assert (tmp_path / "claims.md").read_text() == page
+
+
+def test_a_run_is_judged_at_its_end_and_kept(
+    scripts: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With random weights no question is answered, in the splits that were asked for."""
+    search, runs = map(importlib.import_module, ("search", "runs"))
+    monkeypatch.setattr(runs, "CACHE", tmp_path)
+    config = search.replace(
+        search.in_world("grpo", search.WORLD),
+        steps=1,
+        episodes=8,
+        warmstart_steps=0,
+        eval_episodes=4,
+    )
+    run = runs.train("one", config, config, ["rollout/success"], ["train", "test"])
+    assert run.solved == {"train": 0.0, "test": 0.0}
+    assert run.curves == {"rollout/success": [0.0]}
+    monkeypatch.setattr(runs, "Trainer", None)
+    assert runs.train("one", config, config, ["rollout/success"], ["train", "test"]) == run
+
+
+@pytest.mark.parametrize(
+    ("script", "claim"),
+    [
+        ("rae", "rae"),
+        ("households", "households"),
+        ("search", "search"),
+        ("rewards", "rewards"),
+        ("rewards", "rewards-houses"),
+        ("warmstart", "warmstart"),
+    ],
+)
+def test_the_page_says_what_the_stored_runs_say(
+    scripts: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, claim: str
+) -> None:
+    module, report = map(importlib.import_module, (script, "report"))
+    stored = report.RESULTS
+    shutil.copytree(stored / "claims", tmp_path / "claims")
+    shutil.copy(stored / "claims.md", tmp_path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    module.main(["--claim", claim, "--report"])
+    assert (tmp_path / "claims.md").read_text() == (stored / "claims.md").read_text()
+    for drawn in (stored / "claims").glob("*.svg"):
+        assert (tmp_path / "claims" / drawn.name).read_text() == drawn.read_text()

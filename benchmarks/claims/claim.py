@@ -1,7 +1,7 @@
 """A claim: a few arms trained from the same warm start with the same budget, and what is shown.
 
-Every arm tries the same learning rates on the first seeds; the one with the best mean score is then
-run on all seeds. Runs are kept, so that a stopped grid goes on where it was; the figures that
+Every arm tries the same learning rates on seeds of their own; the one with the best mean score is
+then run on all others. Runs are kept, so that a stopped grid goes on where it was; the figures that
 tables and plots are made of are in `docs/results/claims/NAME.json`.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from report import publish, published
-from runs import Run, train
 
 from ludus.trainer.config import TrainConfig
+from runs import Run, train
 
 Extra = Mapping[str, Any]
 
@@ -36,8 +36,11 @@ class Claim:
     """Markdown, of the runs and what else was measured."""
     pictures: Callable[[Sequence[Run]], Mapping[str, str]] = lambda runs: {}
     """SVGs by name."""
-    starts: Callable[[int], TrainConfig] | None = None
-    """Seed -> whose warm start it begins with, see `train`."""
+    starts: Callable[[TrainConfig], TrainConfig] = lambda config: replace(config, seed=0)
+    """A run's config -> the one whose warm start it begins with. By default one model for all
+    seeds, which then decide tasks, chance and sampling."""
+    judge: Sequence[str] = ()
+    """Splits that are tried at the end of a run."""
     tune: Sequence[str] = ()
     """The arms that are tuned, by default all; the others take the rate of the first."""
     extra: Callable[[int], Extra] = lambda seeds: {}
@@ -45,58 +48,54 @@ class Claim:
 
 
 def study(claim: Claim, *, seeds: int, tune_seeds: int) -> list[Run]:
-    """Tune each arm's learning rate on the first seeds, then run all seeds at the best one.
+    """Choose each arm's learning rate on some seeds, then run it on others.
 
     Args:
         claim: What is run.
         seeds: How many, from 0.
-        tune_seeds: How many seeds choose.
+        tune_seeds: How many choose, from `seeds` on.
 
     Returns:
-        All runs, those of the rates that were not chosen included.
+        All runs, those that chose included.
     """
     runs: list[Run] = []
 
     def go(arm: str, lr: float, seed: int) -> Run:
         config = replace(claim.arms[arm], lr=lr, lr_end=lr, seed=seed)
-        run = train(arm, config, claim.watch, claim.starts(seed) if claim.starts else None)
-        run = replace(run, arm=arm)  # equal configs of two claims share one file
+        run = train(arm, config, claim.starts(config), claim.watch, claim.judge)
+        run = replace(run, arm=arm, tuning=seed >= seeds)  # equal configs share one file
         score = claim.score(run)
         print(f"{arm:24} lr {lr:g} seed {seed}: {score:8.4f}  {run.seconds:.0f} s", flush=True)
         runs.append(run)
         return run
 
-    first = next(iter(claim.arms))
-    grid = {arm: claim.lrs[arm] if isinstance(claim.lrs, Mapping) else claim.lrs
-            for arm in claim.arms}  # fmt: skip
-    tuned: dict[str, list[Run]] = {arm: [] for arm in claim.tune or claim.arms}
-    for seed in range(min(tune_seeds, seeds)):
-        for arm, tried in tuned.items():
-            tried += [go(arm, lr, seed) for lr in grid[arm] if len(grid[arm]) > 1]
-
-    def rate(arm: str) -> float:
-        arm = arm if arm in tuned else first
-        totals = {lr: sum(claim.score(r) for r in tuned[arm] if r.lr == lr) for lr in grid[arm]}
-        return max(totals, key=totals.__getitem__)
-
-    best = {arm: rate(arm) for arm in claim.arms}
-    done = {(run.arm, run.lr, run.seed) for run in runs}
+    first, lrs = next(iter(claim.arms)), claim.lrs
+    grid = {arm: lrs[arm] if isinstance(lrs, Mapping) else lrs for arm in claim.arms}
+    best = {arm: rates[0] for arm, rates in grid.items() if len(rates) == 1}
+    for arm in claim.tune or claim.arms:
+        if arm not in best:
+            totals = {
+                lr: sum(claim.score(go(arm, lr, seeds + i)) for i in range(tune_seeds))
+                for lr in grid[arm]
+            }
+            best[arm] = max(totals, key=totals.__getitem__)
     for seed in range(seeds):
         for arm in claim.arms:
-            if (arm, best[arm], seed) not in done:
-                go(arm, best[arm], seed)
+            go(arm, best.get(arm, best[first]), seed)
     return runs
 
 
-def measure(claim: Claim, doc: str | None, args: Sequence[str] | None) -> None:
+def measure(claims: Sequence[Claim], doc: str | None, args: Sequence[str] | None) -> None:
     """The command line of every script here: measure, print, and with --publish keep.
 
     Args:
-        claim: What is measured.
+        claims: What can be measured; --claim chooses, by default the first.
         doc: What --help begins with.
         args: Of the command line, by default the process's.
     """
-    given = options(doc, args)
+    by_name = {claim.name: claim for claim in claims}
+    given = options(doc, list(by_name), args)
+    claim = by_name[given.claim]
     if given.steps:
         arms = {name: replace(arm, steps=given.steps) for name, arm in claim.arms.items()}
         claim = replace(claim, arms=arms)
@@ -112,9 +111,12 @@ def measure(claim: Claim, doc: str | None, args: Sequence[str] | None) -> None:
         publish(claim.name, runs, text, claim.pictures(runs), extra=extra)
 
 
-def options(doc: str | None, args: Sequence[str] | None) -> argparse.Namespace:
+def options(
+    doc: str | None, names: Sequence[str], args: Sequence[str] | None
+) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--claim", choices=names, default=names[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tune-seeds", type=int, default=1, help="seeds that choose the rate")
     parser.add_argument("--steps", type=int, default=0, help="steps a run, if not the claim's own")

@@ -18,13 +18,13 @@ import torch
 import worlds  # noqa: F401  # registers the game
 from claim import Claim, Extra, measure
 from report import figure, picture, table
-from runs import Run, remembered, trainer_of, warm_started
 
 from ludus.trainer.advantages import ADVANTAGES
 from ludus.trainer.batch import pack
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.parts import make_part
 from ludus.trainer.train import Trainer
+from runs import Run, remembered, trainer_of, warm_started
 
 ESTIMATORS = {"RAE": "rae", "shared": "baselines:SharedBaseline", "none": "returns"}
 GAMES = {"Kuhn": '{"fee": 0.0}', "Kuhn, fee 1": '{"fee": 1.0}'}
@@ -106,15 +106,16 @@ def _gradient(trainer: Trainer, trajectories: Sequence[Any], advantages: Any) ->
     return flat
 
 
-def start(seed: int) -> TrainConfig:
+def start(config: TrainConfig) -> TrainConfig:
     """A warm start a seed, the same for both games, whose texts are the same."""
-    return replace(BASE, env_args=GAMES["Kuhn"], seed=seed)
+    return replace(BASE, env_args=GAMES["Kuhn"], seed=config.seed)
 
 
 def fixed_policies(seeds: int) -> dict[str, list[dict[str, dict[str, float]]]]:
     """Game -> for each seed the statistics of its warm started policy."""
+    begun = [start(replace(BASE, seed=seed)) for seed in range(seeds)]
     return {
-        game: [remembered(statistics, replace(start(seed), env_args=args)) for seed in range(seeds)]
+        game: [remembered(statistics, replace(config, env_args=args)) for config in begun]
         for game, args in GAMES.items()
     }
 
@@ -143,19 +144,21 @@ def report(runs: Sequence[Run], fixed: Extra) -> str:
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
     measure(
-        Claim(
-            name="rae",
-            arms=arms(),
-            lrs=(5e-4, 1e-3),
-            watch=WATCH,
-            score=lambda run: -run.late("eval/exploitability"),
-            starts=start,
-            extra=fixed_policies,
-            report=report,
-            pictures=lambda runs: {
-                "rae": picture(runs, "eval/exploitability", "exploitability", low=0.0)
-            },
-        ),
+        [
+            Claim(
+                name="rae",
+                arms=arms(),
+                lrs=(5e-4, 1e-3),
+                watch=WATCH,
+                score=lambda run: -run.late("eval/exploitability"),
+                starts=start,
+                extra=fixed_policies,
+                report=report,
+                pictures=lambda runs: {
+                    "rae": picture(runs, "eval/exploitability", "exploitability", low=0.0)
+                },
+            )
+        ],
         __doc__,
         args,
     )

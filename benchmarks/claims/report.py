@@ -1,12 +1,14 @@
 """Tables and plots of runs, and their place in `docs/results/claims.md`."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from aggregates import Array, difference, interval, iqm
+
 from runs import ROOT, Run
 
 RESULTS = ROOT / "docs" / "results"
@@ -16,8 +18,8 @@ COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#525252", "#0
 def chosen(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """The runs of each arm at the learning rate that was run on the most seeds."""
     out: dict[str, list[Run]] = {}
-    for arm in dict.fromkeys(run.arm for run in runs):
-        own = [run for run in runs if run.arm == arm]
+    for arm in dict.fromkeys(run.arm for run in runs if not run.tuning):
+        own = [run for run in runs if run.arm == arm and not run.tuning]
         rates = [run.lr for run in own]
         best = max(dict.fromkeys(rates), key=rates.count)
         out[arm] = [run for run in own if run.lr == best]
@@ -48,12 +50,13 @@ def table(
         elif against:
             cells.append("")
         rows.append("| " + " | ".join(cells) + " |")
-    one = next(iter(by_arm.values()))[0]
+    (steps, episodes), *others = {(run.steps, run.episodes) for run in runs}
+    each = "" if others else f"{steps} steps and {episodes:,} episodes a run; "
     spent = sum(run.seconds for run in runs)
     rows += [
         "",
-        f"Interquartile means over seeds with 95 % bootstrap intervals; {one.steps} steps and "
-        f"{one.episodes:,} episodes a run; {len(runs)} runs, tuning included, took "
+        f"Interquartile means over seeds with 95 % bootstrap intervals; "
+        f"{each}{len(runs)} runs, tuning included, took "
         f"{spent / 60:.1f} minutes of processor time, one thread each.",
     ]
     return "\n".join(rows)
@@ -131,11 +134,14 @@ def publish(
     for title, svg in pictures.items():
         (folder / f"{title}.svg").write_text(svg)
     page = RESULTS / "claims.md"
-    begin, end = f"<!-- {name}: made by benchmarks/claims/{name}.py -->", f"<!-- end of {name} -->"
-    before, found, rest = page.read_text().partition(begin)
-    if not found or end not in rest:
-        raise ValueError(f"{page} has no place for {name}: it is between {begin!r} and {end!r}")
-    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
+    begin = re.compile(rf"<!-- {name}: made by .* -->\n")
+    end = f"<!-- end of {name} -->"
+    written = page.read_text()
+    found = begin.search(written)
+    if not found or end not in written[found.end() :]:
+        raise ValueError(f"{page} has no place for {name}: it is before {end!r}")
+    rest = written[found.end() :].partition(end)[2]
+    page.write_text(f"{written[: found.end()]}{text}\n{end}{rest}")
 
 
 def published(name: str) -> tuple[list[Run], dict[str, Any]]:

@@ -5,7 +5,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import torch
 
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.credit import Credit, Credited
+from ludus.trainer.evaluate import solve
 from ludus.trainer.train import Trainer
 from ludus.trainer.trajectory import Episode
 
@@ -40,6 +41,10 @@ class Run:
     """Of processor time, so that it does not depend on what else the machine does."""
     curves: dict[str, list[float]]
     """Metric -> value a step."""
+    solved: dict[str, float] = field(default_factory=dict)
+    """Split -> share of episodes that the trained policy solves, where that was asked for."""
+    tuning: bool = False
+    """Whether it only chose a learning rate: then it is in no table."""
 
     def late(self, name: str, part: float = 0.25) -> float:
         """Mean of a metric over the last part of the run."""
@@ -103,16 +108,18 @@ def warm_started(config: TrainConfig) -> str:
 
 
 def train(
-    arm: str, config: TrainConfig, watch: Sequence[str], start: TrainConfig | None = None
+    arm: str, config: TrainConfig, start: TrainConfig, watch: Sequence[str], judge: Sequence[str]
 ) -> Run:
-    """Train and keep the curves of the metrics in `watch`; or what an earlier call kept.
+    """Train and keep what came of it; or what an earlier call kept.
 
-    A metric that a step does not have is 0. Metrics of evaluations are repeated until the next one;
-    `eval_every` says how far that is.
-    The run begins with the warm start of `start`, by default that of its own config with seed 0:
-    one model for all seeds, which then decide tasks, chance and sampling.
+    Args:
+        arm: Its name.
+        config: Of the run. `eval_every` says how far evaluations are apart.
+        start: The run begins with the warm start that this one says.
+        watch: Metrics whose curves are kept. One that a step does not have is 0; those of
+            evaluations are repeated until the next one.
+        judge: Splits whose tasks are tried at the end, `eval_episodes` each.
     """
-    start = start or replace(config, seed=0)
     path = CACHE / f"{key_of(config)}-{key_of(start)[:4]}.json"
     if path.exists():
         return Run(**json.loads(path.read_text()))
@@ -137,10 +144,19 @@ def train(
     seconds = time.process_time() - started
     run = Run(
         arm, config.lr, config.seed, config.steps, trainer.episodes_done, int(tokens),
-        round(seconds, 1), curves,
+        round(seconds, 1), curves, {split: solved(trainer, split) for split in judge},
     )  # fmt: skip
     _write(path, asdict(run))
     return run
+
+
+def solved(trainer: Trainer, split: str) -> float:
+    """The share of a split's episodes that a policy solves."""
+    (arena,) = trainer.arenas
+    episodes, seed = trainer.config.eval_episodes, trainer.config.seed
+    where: dict[str, Any] = {"split": split, "env_kwargs": arena.kwargs}
+    found = solve(trainer.agent, arena.env_id, episodes=episodes, seed=seed, **where)
+    return round(found.success_rate, 4)
 
 
 class _Observed:

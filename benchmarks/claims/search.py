@@ -15,9 +15,10 @@ from dataclasses import replace
 import worlds  # noqa: F401  # registers the questions
 from claim import Claim, measure
 from report import picture, table
-from runs import NEVER, Run
+from settings import in_world
 
-from ludus.trainer.config import RECIPES, TrainConfig
+from ludus.trainer.config import TrainConfig
+from runs import NEVER, Run
 
 WATCH = (
     "rollout/success", "rollout/entropy", "rollout/turns_mean", "rollout/invalid_rate",
@@ -38,16 +39,10 @@ WORLD = TrainConfig(
 )
 
 
-def in_world(recipe: str) -> TrainConfig:
-    """What a recipe says of the method, for these questions."""
-    names = ("advantage", "aggregation", "loss", "epochs", "branching", "group_size")
-    return replace(WORLD, **{name: getattr(RECIPES[recipe], name) for name in names})
-
-
 def arms() -> dict[str, TrainConfig]:
     """GRPO first: it is what the others are compared with. Eight leaves a task in all of them."""
-    arpo = replace(in_world("arpo"), group_size=8)
-    return {"GRPO": in_world("grpo"), "IGPO": in_world("igpo"), "ARPO": arpo}
+    arpo = replace(in_world("arpo", WORLD), group_size=8)
+    return {"GRPO": in_world("grpo", WORLD), "IGPO": in_world("igpo", WORLD), "ARPO": arpo}
 
 
 def calls_until(run: Run, accuracy: float = 0.5) -> float:
@@ -74,17 +69,19 @@ COLUMNS = {
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
     measure(
-        Claim(
-            name="search",
-            arms=arms(),
-            lrs=(3e-4, 1e-3),
-            watch=WATCH,
-            score=lambda run: run.late("rollout/success"),
-            report=lambda runs, extra: table(runs, COLUMNS, against="GRPO"),
-            pictures=lambda runs: {
-                "search": picture(runs, "rollout/success", "accuracy, mean of 5", smooth=5)
-            },
-        ),
+        [
+            Claim(
+                name="search",
+                arms=arms(),
+                lrs=(3e-4, 1e-3),
+                watch=WATCH,
+                score=lambda run: run.late("rollout/success"),
+                report=lambda runs, extra: table(runs, COLUMNS, against="GRPO"),
+                pictures=lambda runs: {
+                    "search": picture(runs, "rollout/success", "accuracy, mean of 5", smooth=5)
+                },
+            )
+        ],
         __doc__,
         args,
     )

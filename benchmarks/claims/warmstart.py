@@ -1,7 +1,9 @@
 """The Practitioner's Guide's finding on warm starts: how much of a fixed budget to imitate with.
 
-A stand-in for its TextWorld games: the houses of `households.py`. The budget is 1,600 episodes, of
-imitation (16 a step) or of reinforcement by GRPO (32 a step).
+In TextWorld, as in the paper: a demonstration costs as much as ten episodes of reinforcement, and
+all arms spend the same, on either; reinforcement is by GRPO. They begin with a model that has seen
+random play. Judged is what is solved of the games trained on, of which the demonstrations show
+some, and of others.
 
     python benchmarks/claims/warmstart.py --seeds 5
 """
@@ -9,52 +11,80 @@ imitation (16 a step) or of reinforcement by GRPO (32 a step).
 from collections.abc import Sequence
 from dataclasses import replace
 
-import households
-from claim import Claim, measure
-from report import table
-from runs import Run
+from claim import Claim, Extra, measure
+from report import picture, table
+from settings import COIN_RATES, COINS, WATCH, in_world, shown
 
 from ludus.trainer.config import TrainConfig
+from runs import Run, remembered, solved, trainer_of, warm_started
 
-BUDGET = 1600
-SHARES = (100, 75, 50)
-"""Steps of imitation."""
-LOOK = 4
-"""Steps that only play, to see what imitation alone gives."""
+DEMONSTRATIONS = (32, 16, 8, 0)
+COST = 10
+"""Of a demonstration, in episodes."""
+NONE = 1e-12
+"""A learning rate that learns nothing: for all imitation, a step that only plays."""
 
 
 def arms() -> dict[str, TrainConfig]:
-    """From all imitation to half of it."""
-    grpo = households.in_world("grpo")
+    """From all imitation to none."""
+    grpo, budget = in_world("grpo", COINS), COST * DEMONSTRATIONS[0]
     found = {}
-    for imitated in SHARES:
-        rest = (BUDGET - 16 * imitated) // 32
-        found[f"{imitated} + {rest} steps"] = replace(
-            grpo, warmstart_steps=imitated, steps=rest or LOOK
+    for count in DEMONSTRATIONS:
+        episodes = budget - COST * count
+        found[f"{count} shown, {episodes} played"] = replace(
+            grpo,
+            warmstart_episodes=count,
+            warmstart_steps=grpo.warmstart_steps if count else 0,
+            steps=episodes // grpo.episodes or 1,
         )
     return found
 
 
-def ends(run: Run) -> float:
-    """Success in the last 4 steps, 128 episodes."""
-    return run.late("rollout/success", LOOK / run.steps)
+def imitated(config: TrainConfig) -> float:
+    """What is solved, of the games trained on, before there is any reinforcement."""
+    model = warm_started(shown(config))
+    return solved(trainer_of(replace(config, model=model, warmstart_steps=0)), "train")
+
+
+def report(runs: Sequence[Run], before: Extra) -> str:
+    """A table."""
+    columns = {
+        "solved, games trained on": lambda run: run.solved["train"],
+        "solved, other games": lambda run: run.solved["valid"],
+        "games trained on, before reinforcement": lambda run: before[run.arm][run.seed],
+    }
+    return table(runs, columns, against=next(iter(before)))
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
     wanted = arms()
     measure(
-        Claim(
-            name="warmstart",
-            arms=wanted,
-            lrs={
-                name: (1e-12,) if arm.steps == LOOK else households.RATES
-                for name, arm in wanted.items()
-            },
-            watch=households.WATCH,
-            score=ends,
-            report=lambda runs, extra: table(runs, {"success, last 4 steps": ends}),
-        ),
+        [
+            Claim(
+                name="warmstart",
+                arms=wanted,
+                lrs={n: COIN_RATES if arm.steps > 1 else (NONE,) for n, arm in wanted.items()},
+                watch=WATCH,
+                score=lambda run: run.solved["train"],
+                starts=shown,
+                judge=("train", "valid"),
+                extra=lambda seeds: {
+                    name: [remembered(imitated, replace(arm, seed=s)) for s in range(seeds)]
+                    for name, arm in wanted.items()
+                },
+                report=report,
+                pictures=lambda runs: {
+                    "warmstart": picture(
+                        [run for run in runs if run.steps > 1],
+                        "rollout/success",
+                        "success, mean of 5",
+                        smooth=5,
+                        low=0,
+                    )
+                },
+            )
+        ],
         __doc__,
         args,
     )

@@ -14,6 +14,7 @@ from ludus.envs.registry import register
 from ludus.envs.task import Task
 from ludus.envs.tasks.hop_qa import HopQA
 from ludus.envs.worlds.household.env import Household
+from ludus.envs.worlds.textworld.env import CoinCollector
 
 
 class PaidKuhn(KuhnPoker):
@@ -67,6 +68,17 @@ class DenseHouses(FewHouses):
         return replace(outcome, rewards={seat: (before - self._left) / self._most})
 
 
+class FewCoins(CoinCollector):
+    """The same 32 games of TextWorld, and 16 others to judge by; 12 commands to find a coin."""
+
+    ENV_ID = "claims/FewCoins-v1"
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 32, "valid": 16}
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.MAX_TURNS = 12
+
+
 class FewQuestions(HopQA):
     """The same sixteen questions again and again, each with a corpus of its own."""
 
@@ -77,5 +89,6 @@ class FewQuestions(HopQA):
 
 register(PaidKuhn.ENV_ID, PaidKuhn)
 register(FewHouses.ENV_ID, FewHouses)
+register(FewCoins.ENV_ID, FewCoins)
 register(FewQuestions.ENV_ID, FewQuestions)
 register("claims/DenseHouses-v1", DenseHouses)
