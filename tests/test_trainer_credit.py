@@ -292,7 +292,11 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
                     t,
                     turns=tuple(
                         dataclasses.replace(
-                            u, state_key="s", golden_logp=-1.0, values=(0.5,) * tokens
+                            u,
+                            state_key="s",
+                            golden_logp=-1.0,
+                            values=(0.5,) * tokens,
+                            sum_squares=(0.5,) * tokens,
                         )
                         for u, tokens in zip(t.turns, turn_tokens(t), strict=True)
                     ),

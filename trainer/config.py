@@ -82,7 +82,7 @@ class TrainConfig:
     """Up to so many further rollouts a step, while filters leave fewer groups than asked for."""
     advantage: str = "rae"
     """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
-    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
+    otb, pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
     tree_rl, spo, arpo, gae, bi_level_gae, turn_gae (these three with a critic), returns."""
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""

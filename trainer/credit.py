@@ -38,7 +38,7 @@ class Credited:
     keep: Keep
     metrics: dict[str, float]
     tokens: list[tuple[TokenCredit, ...]] | None = None
-    """Of estimators with a critic, for every turn; see `advantages/critic.py`."""
+    """Of estimators that go token by token, for every turn."""
 
 
 class Credit:

@@ -12,7 +12,7 @@ from ludus.trainer.branching import BRANCHING, Branching
 from ludus.trainer.budget import BUDGETS, Budget
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit, Credited
-from ludus.trainer.critic import Critic, with_tokens
+from ludus.trainer.critic import Critic
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
 from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
 from ludus.trainer.parts import make_part
@@ -20,6 +20,7 @@ from ludus.trainer.pool import Pool
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
 from ludus.trainer.schedule import scheduled
 from ludus.trainer.spread import CURRICULA, Curriculum
+from ludus.trainer.tokens import with_tokens
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig

@@ -31,6 +31,7 @@ class Seat:
     rewards: list[float] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     golden: list[float | None] = field(default_factory=list)
+    squares: list[tuple[float, ...]] = field(default_factory=list)
 
     def twin(self, session: Session) -> "Seat":
         """The same past, to go on in another session."""
@@ -43,6 +44,7 @@ class Seat:
             rewards=list(self.rewards),
             states=list(self.states),
             golden=list(self.golden),
+            squares=list(self.squares),
         )
 
 
@@ -81,7 +83,8 @@ class Rollout:
         opponents: Seats that are not the policy's, and who plays them. Language models among them
             are batched as the policy is; what they sample is not trained.
         keep_replays: How many of the first episodes keep the record of their moves.
-        needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp".
+        needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp",
+            "sum_squares".
     """
 
     def __init__(
@@ -96,6 +99,8 @@ class Rollout:
         needs: Collection[str] = (),
     ) -> None:
         self.engine, self.make_env = engine, make_env
+        if "sum_squares" in needs:
+            sampling = replace(sampling, sum_squares=True)
         self._policy = ModelAgent(engine, chat, sampling)
         self.opponents = opponents or {}
         self.keep_replays = keep_replays
@@ -248,6 +253,7 @@ class Rollout:
             completion.entropies,
             completion.version,
         )
+        own.squares.append(completion.sum_squares)
         own.texts.append(own.agent.chat.text(completion.ids))
         own.rewards.append(0.0)
         if self._step(play, seat, own.texts[-1]):
@@ -328,7 +334,8 @@ class Rollout:
 
 def _turns(own: Seat) -> tuple[Turn, ...]:
     # What was noted before a reply that never came is left over: `map` ends with the shortest.
-    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden, own.called))
+    noted = (own.invalid, own.states, own.golden, own.called, own.squares)
+    return tuple(map(Turn, own.rewards, own.texts, *noted))
 
 
 def _last_action(leaf: TokenNode) -> TokenNode:
