@@ -3,7 +3,7 @@ rounded to six digits."""
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import cos, exp, log, pi
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ludus.trainer.advantages.values import (
 )
 from ludus.trainer.corrections import StepTokens, geometric, k3, sequence_tis, tis
 from ludus.trainer.curriculum import Bandit, allocate, rollout_value
-from ludus.trainer.filters import Nucleus, TopSpread
+from ludus.trainer.filters import Groups, Nucleus, TopSpread, spread
 from ludus.trainer.loss import PolicyLoss, Segments, aepo, cispo, gspo, ppo
 from ludus.trainer.modulation import empg, style_bonus
 from ludus.trainer.regularizers import EPO
@@ -509,15 +509,21 @@ def test_reinforce_plus_plus_passes_over_what_tools_said() -> None:
     assert discounted_returns([0, 0, 1], [True, False, True], 0.5) == [0.5, 0, 1]
 
 
+def apart(groups: Mapping[int, Sequence[float]]) -> Groups:
+    """Groups without branches."""
+    return {key: [[r] for r in returns] for key, returns in groups.items()}
+
+
 def test_starpo_s() -> None:
     groups = {0: [1, 0, 1, 0], 1: [0, 0, 0, 0], 2: [1, 1, 1, 0], 3: [1, 1, 1, 1]}
     assert [std(r) for r in groups.values()] == near([0.577350, 0, 0.5, 0])
-    assert set(TopSpread(0.25)(groups)) == {1, 2, 3}  # type: ignore[arg-type]
+    assert [spread(r) for r in apart(groups).values()] == near([0.577350, 0, 0.5, 0])
+    assert set(TopSpread(0.25)(apart(groups))) == {1, 2, 3}
 
 
 def test_snr() -> None:
     groups = {0: [1, 0], 1: [0, 0], 2: [0.19**0.5 * 2, 0], 3: [0, 0], 4: [0.06**0.5 * 2, 0]}
-    assert set(Nucleus(0.9)(groups)) == {1, 3, 4}  # type: ignore[arg-type]
+    assert set(Nucleus(0.9)(apart(groups))) == {1, 3, 4}
 
 
 def test_optimal_token_baseline() -> None:
