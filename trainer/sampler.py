@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ludus.agents.policy import ModelAgent
+from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.config import TrainConfig
@@ -97,7 +98,7 @@ class Sampler:
         hints = {
             task.key: hint
             for arena, task in {task.key: (arena, task) for arena, task in tasks}.values()
-            if task.key not in solved and (hint := _hint(arena, task, self.config.hints))
+            if task.key not in solved and (hint := _hint(arena.env, task, self.config.hints))
         }
         self.metrics["rollout/hinted"] = len(hints) / len({task.key for _, task in tasks})
         if not hints:
@@ -175,9 +176,8 @@ class Sampler:
             self.budget.load_state_dict(state)
 
 
-def _hint(arena: Arena, task: Task, share: float) -> str:
+def _hint(env: TextEnv, task: Task, share: float) -> str:
     """The first part of the way to success; nothing where there is none."""
-    env = arena.make_env()
     env.reset(seed=0, options={"task": task})
     golden = env.golden(env.acting[0])
     if golden is None or not golden.plan:
@@ -186,7 +186,7 @@ def _hint(arena: Arena, task: Task, share: float) -> str:
 
 
 def check_curriculum(curriculum: Curriculum, arenas: Sequence[Arena]) -> None:
-    """Refuse one that would say nothing.
+    """Refuse one that has nothing to choose from.
 
     Raises:
         ValueError: If there is nothing to choose from, or nothing to go by.
