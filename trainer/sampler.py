@@ -15,7 +15,7 @@ from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.methods import make_branching, make_budget
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
-from ludus.trainer.spread import Curriculum, Even, Ladder
+from ludus.trainer.spread import Curriculum, Even
 from ludus.trainer.trajectory import Episode, Trajectory, usable
 from ludus.trainer.tree_rollout import TreeRollout
 
@@ -157,7 +157,8 @@ class Sampler:
             gains.setdefault(where, []).append(_gain(trajectory, row))
         solved: dict[str, list[float]] = {}
         for episode in usable(episodes):
-            own = episode.trajectories[0].role if episode.trajectories else ""
+            against = self.config.opponent != "self" and episode.trajectories
+            own = episode.trajectories[0].role if against else ""
             solved.setdefault(self._arena_of[episode.task_key], []).append(points(episode, own))
         self.curriculum.learn(gains, solved)
         if self.budget is not None:
@@ -189,18 +190,27 @@ def check_curriculum(curriculum: Curriculum, arenas: Sequence[Arena]) -> None:
     """Refuse one that has nothing to choose from.
 
     Raises:
-        ValueError: If there is nothing to choose from, or nothing to go by.
+        ValueError: If it is another than "even" and there is one arena.
     """
     if not isinstance(curriculum, Even) and len(arenas) < 2:
         raise ValueError(
             "a curriculum needs several environments (env) or levels (env_args, a list of objects)"
         )
-    for arena in arenas:
-        if isinstance(curriculum, Ladder) and not arena.own[0] and len(arena.env.ROLES) > 1:
-            raise ValueError(
-                "a ladder goes by games won, and against itself the policy wins half of "
-                f"{arena.env_id}: name an opponent"
-            )
+
+
+def check_budget(config: TrainConfig, arenas: Sequence[Arena]) -> None:
+    """Refuse a budget in a run that will hardly meet a task again, so that it never knows any.
+
+    Raises:
+        ValueError: If the arenas have more tasks than the run draws.
+    """
+    tasks = sum(len(arena.tasks("train")) for arena in arenas)
+    drawn = config.steps * (config.episodes // config.group_size)
+    if config.budget and tasks > drawn:
+        raise ValueError(
+            f"budget {config.budget} goes by how tasks went before and needs tasks that come again:"
+            f" {config.env} has {tasks:,}, of which this run draws {drawn:,}"
+        )
 
 
 def points(episode: Episode, own: str) -> float:

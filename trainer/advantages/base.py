@@ -64,6 +64,8 @@ class Memoryless:
 
     group: str = "task+role"
     needs: frozenset[str] = frozenset()
+    asks: tuple[str, ...] = ()
+    """What it goes by and an environment must have, names of `ludus.trainer.needs.NEEDS`."""
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing is remembered."""

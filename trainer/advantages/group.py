@@ -280,6 +280,8 @@ METRICS: dict[str, Callable[[Trajectory], float]] = {
     "calls": lambda t: float(sum(bool(turn.called) for turn in t.turns)),
 }
 """What trajectories may be told apart by."""
+ASKS: dict[str, tuple[str, ...]] = {"calls": ("tools",)}
+"""What an environment must have for a metric to say anything, see `Memoryless.asks`."""
 
 
 class CANON(Siblings):
@@ -295,6 +297,7 @@ class CANON(Siblings):
         super().__init__(group)
         choice("metric", metric, METRICS)
         self.metric, self.mu = METRICS[metric], mu
+        self.asks = ASKS.get(metric, ())
 
     def of_group(self, members: Sequence[Trajectory]) -> list[float]:
         """In the unit of the returns."""
