@@ -1,9 +1,12 @@
 """The command line: what it prints, and that every mistake of a user is one line."""
 
+import dataclasses
+import errno
 import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,16 +63,19 @@ MISTAKES = {
     ),
     "nothing to check": (["check"], "name an environment, or --all"),
     "no such module": (["check", "nowhere:x/Y-v0"], "no module 'nowhere'"),
-    "no such option": (["list", "--jsn"], "--jsn"),
+    "no such option": (["list", "--jsn"], "Unrecognized options: --jsn, did you mean --json?"),
     "no such recipe": (
         ["train", "kuhn-selfply"],
         "unknown recipe 'kuhn-selfply', did you mean kuhn-selfplay?",
     ),
-    "no such training option": (["train", "spiral", "--grup-size", "3"], "--grup-size"),
-    "not a number": (["train", "spiral", "--steps", "many"], "many"),
+    "no such training option": (
+        ["train", "spiral", "--grup-size", "3"],
+        "--grup-size, 3, did you mean --group-size?",
+    ),
+    "not a number": (["train", "spiral", "--steps", "many"], "'many' (ludus train spiral --help)"),
     "group size 0": (
         ["train", "spiral", "--group-size", "0"],
-        "group_size must be more than 0, got 0",
+        "ludus: group_size must be more than 0, got 0",
     ),
     "train in nothing": (
         ["train", "spiral", "--env", "ludus/Chess-v1", "--out", "OUT"],
@@ -209,6 +215,53 @@ def test_help(ludus: Ludus) -> None:
     assert "--group-size INT" in out
 
 
+def test_descriptions_are_wrapped_to_the_terminal(ludus: Ludus) -> None:
+    code, out, _ = ludus("train", "spiral", "--help")
+    assert code == 0
+    # The docstring breaks this sentence in two lines.
+    assert "Its own parameters, as a JSON object, of several environments by id" in out
+    assert "--resume" in out
+    assert "--no-" not in ludus("check", "--help")[1]
+
+
+def test_every_training_option_is_explained() -> None:
+    from docstring_parser import parse_from_object
+
+    from ludus.trainer.config import TrainConfig
+
+    said = {p.arg_name for p in parse_from_object(TrainConfig).params if p.description}
+    assert {f.name for f in dataclasses.fields(TrainConfig)} <= said
+
+
+def test_ones_own_module_is_found_from_the_folder_it_lies_in(tmp_path: Path) -> None:
+    (tmp_path / "my_game.py").write_text(
+        "import ludus\n"
+        "from ludus.envs.games.tictactoe import TicTacToe\n"
+        "ludus.register('me/Game-v1', TicTacToe)\n"
+    )
+    program = (
+        "from ludus.cli import main; main()"  # -P: as a script, without the folder in the path
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "play", "my_game:me/Game-v1", "--seed", "0"],
+        cwd=tmp_path, input="quit\n", capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "you are player_0" in done.stdout
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EADDRINUSE])
+def test_a_full_disk_is_one_line(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number), "runs/x")
+
+    monkeypatch.setattr("ludus.commands.list.main", fail)
+    assert ludus("list") == (2, "", f"ludus: {os.strerror(number)}: runs/x\n")
+
+
 def test_list(ludus: Ludus) -> None:
     status, out, _ = ludus("list", "--json")
     assert status == 0
@@ -235,7 +288,7 @@ def test_print_config(ludus: Ludus) -> None:
     assert json.loads(out) == {**RECIPES["spiral"].to_json(), "seed": 7}
     status, out, _ = ludus("train")
     assert status == 0
-    assert "recipes: " + ", ".join(RECIPES) in out
+    assert "recipes: " + ", ".join(RECIPES) in " ".join(out.split())
 
 
 def test_exploit_prints_one_line_of_json(ludus: Ludus, run: Path) -> None:
