@@ -122,6 +122,23 @@ MISTAKES = {
         ["eval", "--policy", "RUN", "--episodes", "0"],
         "episodes must be at least 1, got 0",
     ),
+    "eval to no folder": (
+        ["eval", "--policy", "RUN", "--out", "OUT/eval.json"],
+        "there is no folder",
+    ),
+    "eval with no object": (
+        ["eval", "--policy", "RUN", "--env-args", "[1]"],
+        "--env-args must be a JSON object",
+    ),
+    "eval nowhere": (["eval", "--policy", "RUN", "--device", "nowhere"], "device 'nowhere'"),
+    "train nowhere": (
+        ["train", "spiral", "--device", "nowhere", "--out", "OUT"],
+        "device 'nowhere'",
+    ),
+    "eval a misspelt folder": (
+        ["eval", "--policy", "runs/nowhere", "--env", "ludus/KuhnPoker-v1"],
+        "'runs/nowhere', which is no folder here",
+    ),
     "a run is there": (
         ["train", "spiral", "--out", "RUN"],
         "already holds a run: --resume goes on with it",
@@ -319,7 +336,7 @@ def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: 
     )  # fmt: skip
     status, out, err = ludus(*args, "--out", str(out_file))
     assert (status, err) == (0, "")
-    for word in ("opponent", "mean return", "win rate", "nash", "random", "player_0", "player_1"):
+    for word in ("opponent", "return", "won, %", "nash", "random", "player_0", "player_1"):
         assert word in out
     record = json.loads(out_file.read_text())
     assert [(r["opponent"], r["seat"]) for r in record["results"]] == [
@@ -329,6 +346,38 @@ def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: 
     beside = run / "eval-ludus-KuhnPoker-v1-nash-random.json"
     assert json.loads(beside.read_text()) == record
     beside.unlink()
+
+
+def test_a_model_is_an_opponent(
+    ludus: Ludus, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    model, out = max((run / "checkpoints").iterdir()) / "model", tmp_path / "eval.json"
+    status, said, err = ludus(
+        "eval", "--policy", str(run), "--opponent", str(model), "random", "--episodes", "2",
+        "--out", str(out),
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    assert max(map(len, said.splitlines()[:-1])) <= 80
+    results = json.loads(out.read_text())["results"]
+    assert [r["opponent"] for r in results] == [str(model)] * 2 + ["random"] * 2
+    status, said, err = ludus(
+        "play", "ludus/KuhnPoker-v1", "--opponent", str(run), "--seed", "1", typed="check\n"
+    )
+    assert (status, err) == (0, "")
+    assert "player_1" in said
+
+
+def test_any_model_is_evaluated_with_settings_of_its_own(
+    ludus: Ludus, run: Path, tmp_path: Path
+) -> None:
+    model, out = max((run / "checkpoints").iterdir()) / "model", tmp_path / "eval.json"
+    args = ("eval", "--policy", str(model), "--env", "ludus/GuessNumber-v1", "--episodes", "2")
+    own = ("--env-args", '{"high": 3}', "--format", "boxed", "--max-reply-tokens", "2")
+    assert ludus(*args, *own, "--out", str(out))[0] == 0
+    assert json.loads(out.read_text())["env_args"] == {"high": 3, "format": "boxed"}
+    shown = json.loads(out.read_text())["results"][0]
+    assert (shown["episodes"], shown["invalid_rate"]) == (2, 1)
 
 
 def test_train_in_tic_tac_toe(ludus: Ludus, tmp_path: Path) -> None:
