@@ -99,12 +99,7 @@ class World(TextEnv):
         """The expert's next command, and its plan where turns are left; None in a dead end."""
         if not self._waiting:
             return None
-        plan = self._game()[1].plan((self._facts, self._shown))
-        if not plan:
-            return None
-        commands = tuple(self.format.write(command) for command in plan)
-        in_time = len(commands) <= self.MAX_TURNS - len(self._log)
-        return Golden(action=commands[0], plan=commands if in_time else None)
+        return self._known_way(self._game()[1].plan((self._facts, self._shown)) or ())
 
 
 class ALFWorld(World):

@@ -176,12 +176,7 @@ class World(TextEnv):
         """
         if not self._waiting:
             return None
-        plan = self._game().plan(self._happened)
-        if plan is None:
-            return None
-        commands = tuple(self.format.write(command) for command in plan)
-        in_time = len(commands) <= self.MAX_TURNS - len(self._log)
-        return Golden(action=commands[0], plan=commands if in_time else None)
+        return self._known_way(self._game().plan(self._happened) or ())
 
 
 class TextWorld(World):
