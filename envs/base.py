@@ -96,6 +96,7 @@ class TextEnv(Conversation):
         self._task_sets = {}
         self._no_rewards = dict.fromkeys(self.ROLES, 0.0)
         self._begin(Task(self.ENV_ID, split, -1, 0), 0)
+        self.__dict__.update(dict.fromkeys(self.DERIVED))
         self._base_names = frozenset(self.__dict__) | {"_base_names", "_np_random_seed", "spec"}
 
     # ---- Gymnasium --------------------------------------------------------------------------
@@ -302,6 +303,8 @@ class TextEnv(Conversation):
             twin.__dict__.update(self.get_state())
         else:
             twin.set_state(self.get_state())
+        for name in self.DERIVED:
+            setattr(twin, name, getattr(self, name))
         return twin
 
     def get_state(self) -> dict[str, Any]:

@@ -98,6 +98,7 @@ class Episode(Definition):
         state["_chance"] = None if self._chance is None else copy_value(self._chance)
         state["_action_space"] = None  # it draws from the legal actions of one object
         state["_np_random"] = None  # only its seed is used, see reset
+        state.update(dict.fromkeys(self.DERIVED))
         return state
 
     def set_state(self, state: Mapping[str, Any]) -> None:

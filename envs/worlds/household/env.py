@@ -7,12 +7,12 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from ludus.envs.base import TextEnv
 from ludus.envs.definition import one_of
 from ludus.envs.outcome import Golden, InvalidMove, Outcome
 from ludus.envs.task import Rows, Task, TaskSet
+from ludus.envs.worlds.game_world import GameWorld
 from ludus.envs.worlds.household.engine import NOTHING, Game
 from ludus.envs.worlds.household.expert import Expert
 from ludus.envs.worlds.household.houses import DEFAULTS, SPLITS, draw
@@ -23,7 +23,7 @@ KEPT_GAMES = 16
 Compiled = tuple[Game, Expert]
 
 
-class World(TextEnv):
+class World(GameWorld[Compiled]):
     """One seat, text commands, reward 1 when the goal is reached; at most 50 commands.
 
     A command that is not admissible is answered "Nothing happens.", costs a turn, and changes
@@ -31,36 +31,12 @@ class World(TextEnv):
     """
 
     MAX_TURNS = 50
-    ON_INVALID = "noop"
     SPLIT_BY = "content"
-
-    def __init__(self, **settings: Any) -> None:
-        # Set before the base class looks, so that it is no part of the episode's state.
-        self._compiled: Compiled | None = None
-        super().__init__(**settings)
-
-    def _compile(self) -> Compiled:
-        """The game of the episode, from attributes that are state."""
-        raise NotImplementedError
-
-    def _game(self) -> Compiled:
-        if self._compiled is None:
-            self._compiled = self._compile()
-        return self._compiled
 
     def _open(self) -> None:
         """To the start of the game."""
-        self._compiled = None
+        self._made = None
         self._facts, self._shown = self._game()[0].initial
-
-    def get_state(self) -> dict[str, Any]:
-        """The episode, without the compiled game; picklable and small. For `set_state`."""
-        return {**super().get_state(), "_compiled": None}
-
-    def _copy(self) -> Self:
-        twin = super()._copy()
-        twin._compiled = self._compiled
-        return twin
 
     def _rules(self, seat: str) -> str:
         return (
@@ -77,13 +53,6 @@ class World(TextEnv):
         if number is None:
             raise InvalidMove(NOTHING)
         return number
-
-    def _answer_invalid(self, actor: str, problem: str) -> Outcome:
-        if self.on_invalid != "noop":
-            return super()._answer_invalid(actor, problem)
-        self._mistakes[actor] = self._mistakes.get(actor, 0) + 1
-        self._inbox[actor].append(problem)
-        return Outcome()
 
     def _apply(self, moves: Mapping[str, Any]) -> Outcome:
         ((seat, number),) = moves.items()
@@ -122,7 +91,7 @@ class ALFWorld(World):
         self._file = str(task.params["game"])
         self._open()
 
-    def _compile(self) -> Compiled:
+    def _make(self) -> Compiled:
         return _loaded(str(data_folder(self.params["data"]) / self._file))
 
     @classmethod
@@ -165,7 +134,7 @@ class Household(World):
         self._house = (task.seed, split, tuple(sorted(p.items())))
         self._open()
 
-    def _compile(self) -> Compiled:
+    def _make(self) -> Compiled:
         return _drawn(*self._house)
 
 
