@@ -76,8 +76,8 @@ class NoFork(GuessNumber):
 def test_a_recipe_for_several_seats_names_games(recipe: str, tmp_path: Path) -> None:
     config = small(recipe, tmp_path / "run", env="ludus/GuessNumber-v1")
     message = (
-        r"GuessNumber-v1 lacks two seats or more, which the recipe needs: ludus/ConnectFour-v1, .*"
-        r"KuhnPoker-v1.* more have$"
+        r"GuessNumber-v1 will not do for the recipe: that takes two seats or more, as in .*"
+        r"ludus/ConnectFour-v1, .*KuhnPoker-v1.* more$"
     )
     with pytest.raises(ValueError, match=message) as told:
         dry_run(config)
@@ -89,9 +89,7 @@ def test_the_environments_named_have_what_is_needed() -> None:
     assert "ludus/GuessNumber-v1" in golden
     assert "ludus/Household-v1" not in golden  # it knows right actions, no answer to score
     assert "ludus/KuhnPoker-v1" in having("seats")
-    with pytest.raises(
-        ValueError, match=r"lacks forks of an episode, which arpo needs: .*ConnectFour"
-    ):
+    with pytest.raises(ValueError, match=r"for arpo: that takes episodes that fork, .*ConnectFour"):
         check_needs(NoFork(), {"fork": "arpo"})
     check_needs(registry.make("ludus/GuessNumber-v1"), dict.fromkeys(("fork", "golden"), "test"))
 
