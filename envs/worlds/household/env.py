@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ludus.envs.data import data_folder
 from ludus.envs.definition import one_of
 from ludus.envs.outcome import Golden, InvalidMove, Outcome
 from ludus.envs.task import Rows, Task, TaskSet
@@ -92,14 +92,14 @@ class ALFWorld(World):
         self._open()
 
     def _make(self) -> Compiled:
-        return _loaded(str(data_folder(self.params["data"]) / self._file))
+        return _loaded(str(_folder(self.params["data"]) / self._file))
 
     @classmethod
     def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
         """The games of a split, as many as there are. Where the data lies is not part of a task."""
         one_of("split", split, cls.SPLITS)
         kind = params.get("kind", "")
-        root = data_folder(params.get("data", ""))
+        root = _folder(params.get("data", ""))
         names = [name for name in game_files(str(root), split) if f"/{kind}" in name]
         if not names:
             about = f" of kind {kind!r}" if kind else ""
@@ -138,21 +138,11 @@ class Household(World):
         return _drawn(*self._house)
 
 
-def data_folder(data: str) -> Path:
-    """Where ALFWorld's data lies.
-
-    Raises:
-        ValueError: If nobody says where, or there is no such folder.
-    """
-    folder = data or os.environ.get("ALFWORLD_DATA", "")
-    if not folder:
-        raise ValueError(
-            "ludus/ALFWorld-v1 needs ALFWorld's games: set ALFWORLD_DATA, or data=, to the folder "
-            "that holds json_2.1.1 (ludus/Household-v1 needs no data)"
-        )
-    if not Path(folder).is_dir():
-        raise ValueError(f"ALFWorld's data folder {folder!r} does not exist")
-    return Path(folder)
+def _folder(data: str) -> Path:
+    return data_folder(
+        data, ALFWorld.ENV_ID, "ALFWorld", content="games", holds="json_2.1.1",
+        without=Household.ENV_ID,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=16)
