@@ -49,7 +49,7 @@ def kl_estimate(log_ratio_N: Tensor, kind: str) -> Tensor:
 
     Source: J. Schulman, "Approximating KL divergence" (2020).
 
-    >>> kl_estimate(torch.tensor([1.0]), "k2")
+    >>> kl_estimate(Tensor([1.0]), "k2")
     tensor([0.5000])
     """
     choice("KL estimate", kind, ("k1", "k2", "k3", "k3+"))
