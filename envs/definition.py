@@ -33,6 +33,9 @@ class Definition(gymnasium.Env[str, str]):
     ZERO_SUM: bool = False
     PERFECT_INFORMATION: bool | None = None
     """Whether every seat knows all. None lets `_secrets` and `worlds` say."""
+    SOLVABLE: bool | None = None
+    """Whether episodes are solved or not, and `Outcome.success` says which. None: those of one seat
+    are."""
     FORFEIT: tuple[float, float] = (-1.0, 1.0)
     MAX_TURNS: int = 64
     """Replies, of all seats together, after which the episode is truncated."""

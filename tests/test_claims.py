@@ -15,11 +15,16 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "claims"
 
 
 @pytest.fixture
-def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the scripts' folder one that can be imported from."""
     if not FOLDER.exists():
         pytest.skip("the benchmarks are not part of an installed package")
     monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module("common")
+
+
+@pytest.fixture
+def aggregates(scripts: None) -> ModuleType:
+    return importlib.import_module("aggregates")
 
 
 # What rliable 1.2.0 gave (arch 7.2, pandas 2.3): get_interval_estimates with aggregate_iqm and
@@ -31,48 +36,52 @@ RLIABLE = [(FIVE, 0.31666667, (0.13333333, 0.66666667)), (TWO_TASKS, 0.35443876,
 
 @pytest.mark.parametrize(("scores", "middle", "ends"), RLIABLE)
 def test_iqm_and_interval_are_rliables(
-    claims: ModuleType, scores: list[float], middle: float, ends: tuple[float, float]
+    aggregates: ModuleType, scores: list[float], middle: float, ends: tuple[float, float]
 ) -> None:
-    assert claims.iqm(scores) == pytest.approx(middle, abs=1e-7)
-    assert claims.interval(scores, draws=50_000) == pytest.approx(ends, abs=0.01)
+    assert aggregates.iqm(scores) == pytest.approx(middle, abs=1e-7)
+    assert aggregates.interval(scores, draws=50_000) == pytest.approx(ends, abs=0.01)
 
 
-def test_interval_is_scipys(claims: ModuleType) -> None:
+def test_interval_is_scipys(aggregates: ModuleType) -> None:
     scores = np.random.default_rng(3).normal(size=12)
     found = bootstrap(
         (scores,), lambda x, axis: trim_mean(x, 0.25, axis=axis), n_resamples=50_000,
         method="percentile", random_state=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
-    assert claims.interval(scores, draws=50_000) == pytest.approx((found.low, found.high), abs=0.02)
+    assert aggregates.interval(scores, draws=50_000) == pytest.approx(
+        (found.low, found.high), abs=0.02
+    )
 
 
-def test_interval_covers_what_it_says(claims: ModuleType) -> None:
+def test_interval_covers_what_it_says(aggregates: ModuleType) -> None:
     """Of normal scores the interval of 20 runs has the true middle in most of 200 draws."""
     rng = np.random.default_rng(0)
-    ends = [claims.interval(rng.normal(size=20), draws=300) for _ in range(200)]
+    ends = [aggregates.interval(rng.normal(size=20), draws=300) for _ in range(200)]
     covered = np.mean([low <= 0 <= high for low, high in ends])
     assert 0.85 < covered < 0.99
 
 
-def test_difference_has_the_sign_and_an_interval_around_it(claims: ModuleType) -> None:
-    middle, low, high = claims.difference([0.9, 0.8, 0.85, 0.95, 0.7], [0.1, 0.3, 0.2, 0.25, 0.4])
+def test_difference_has_the_sign_and_an_interval_around_it(aggregates: ModuleType) -> None:
+    middle, low, high = aggregates.difference(
+        [0.9, 0.8, 0.85, 0.95, 0.7], [0.1, 0.3, 0.2, 0.25, 0.4]
+    )
     assert middle == pytest.approx(0.85 - 0.25)
     assert 0 < low < middle < high
-    same = claims.difference(FIVE, FIVE)
+    same = aggregates.difference(FIVE, FIVE)
     assert same[0] == 0
     assert same[1] < 0 < same[2]
 
 
 def test_one_claim_from_end_to_end(
-    claims: ModuleType,
+    scripts: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Two steps of RAE with one seed: what is published is what was run, and is found again."""
-    rae = importlib.import_module("rae")
-    monkeypatch.setattr(claims, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(claims, "RESULTS", tmp_path)
+    rae, runs, report = map(importlib.import_module, ("rae", "runs", "report"))
+    monkeypatch.setattr(runs, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
     begin, end = "<!-- rae: made by benchmarks/claims/rae.py -->", "<!-- end of rae -->"
     (tmp_path / "claims.md").write_text(f"before\n{begin}\n{end}\nafter\n")
     small = rae.replace(rae.BASE, episodes=16, warmstart_episodes=64, warmstart_steps=40)
@@ -88,7 +97,7 @@ def test_one_claim_from_end_to_end(
     assert all(run["steps"] == 2 and run["episodes"] == 32 for run in record["runs"])
     assert record["extra"]["Kuhn"][0]["shared"]["bias"] >= 0
     capsys.readouterr()
-    monkeypatch.setattr(claims, "Trainer", None)  # all runs are remembered
+    monkeypatch.setattr(runs, "Trainer", None)  # all runs are remembered
     rae.main(args)
     assert (tmp_path / "claims.md").read_text() == page
     rae.main([*args, "--report"])

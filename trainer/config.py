@@ -29,7 +29,7 @@ class TrainConfig:
     learnt from each; ladder, a level at a time, up at a success rate ("ladder:up=0.7,over=256")."""
     needs: tuple[str, ...] = ()
     """What the environment must have besides what the parts below ask for: seats, one seat, golden,
-    plan, fork."""
+    plan, success, tools, fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
@@ -82,7 +82,7 @@ class TrainConfig:
     """Up to so many further rollouts a step, while filters leave fewer groups than asked for."""
     advantage: str = "rae"
     """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
-    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
+    otb, pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
     tree_rl, spo, arpo, gae, bi_level_gae, turn_gae (these three with a critic), returns."""
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""
@@ -93,12 +93,13 @@ class TrainConfig:
     """Policy loss: ppo, reinforce, cispo, aepo, sapo, gspo, gmpo, asymre, opmd."""
     sequence_mask: float = 0.0
     """Leave out sequences of negative advantage whose tokens became less likely by more than this,
-    nats a token; 0 leaves out none."""
+    nats a token; 0 leaves out none. It acts from the second epoch on."""
     corrections: tuple[str, ...] = ()
     """For tokens of other weights: tis, sequence_tis, geometric, k3, token_bounds, clip_cov."""
     regularizers: tuple[str, ...] = ()
     """Added to the loss: epo, adaptive_entropy, lp_reg, kl_cov."""
     clip_low: float = 0.2
+    """Of loss ppo, with `clip_high`; other losses have their own ("gspo:clip_low=3e-3")."""
     clip_high: float = 0.2
     aggregation: str = "token-mean"
     """How token losses are averaged: token-mean, seq-mean-token-sum, seq-mean-token-mean,

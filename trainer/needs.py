@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
+from ludus.envs.toolenv import UsesTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,21 @@ def _knows_plans(env: TextEnv) -> bool:
     return golden is not None and bool(golden.plan)
 
 
+def _says_success(env: TextEnv) -> bool:
+    return len(env.ROLES) == 1 if env.SOLVABLE is None else env.SOLVABLE
+
+
+def _has_tools(env: TextEnv) -> bool:
+    return isinstance(env, UsesTools) and bool(env.tools()) and env.params["max_calls"] > 0
+
+
 NEEDS: Mapping[str, Need] = {
     "seats": Need("two seats or more", lambda env: len(env.ROLES) > 1),
     "one seat": Need("one seat only", lambda env: len(env.ROLES) == 1),
     "golden": Need("golden answers", _knows_answers, tag="golden"),
     "plan": Need("right plans", _knows_plans, tag="golden"),
+    "success": Need("episodes that are solved or not", _says_success),
+    "tools": Need("tools to call", _has_tools, tag="tools"),
     "fork": Need("forks of an episode", lambda env: env.metadata["fork"] != "none"),
 }
 

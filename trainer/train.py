@@ -29,7 +29,7 @@ from ludus.trainer.models import build_model
 from ludus.trainer.needs import check_needs
 from ludus.trainer.pool import Pool
 from ludus.trainer.run_folder import begin_run, find_run
-from ludus.trainer.sampler import Sampler, check_curriculum
+from ludus.trainer.sampler import Sampler, check_budget, check_curriculum
 from ludus.trainer.trajectory import usable
 from ludus.trainer.warmstart import warm_start
 
@@ -67,6 +67,7 @@ class Trainer:
         self.credit = methods.make_credit(config)
         self.curriculum = methods.make_curriculum(config, [arena.name for arena in self.arenas])
         check_curriculum(self.curriculum, self.arenas)
+        check_budget(config, self.arenas)
         self.pool = methods.make_pool(config)
         found = find_run(config, resume=resume)
         if config.threads:

@@ -106,7 +106,7 @@ def warm_start(
     """
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     rows = [chat.conversation(messages) for messages in conversations]
     masks = [[1] * len(mask) if context else mask for _, mask in rows]
@@ -118,23 +118,7 @@ def warm_start(
                 model=model,
                 processing_class=tokenizer,
                 train_dataset=data,
-                args=SFTConfig(
-                    output_dir=folder,
-                    max_steps=steps,
-                    learning_rate=lr,
-                    lr_scheduler_type="linear",
-                    per_device_train_batch_size=batch_size,
-                    max_length=None,
-                    gradient_checkpointing=False,
-                    bf16=False,
-                    use_cpu=model.device.type == "cpu",
-                    dataloader_pin_memory=False,
-                    report_to="none",
-                    save_strategy="no",
-                    logging_strategy="no",
-                    disable_tqdm=True,
-                    seed=seed % 2**31,
-                ),
+                args=_arguments(folder, model.device.type, steps, lr, batch_size, seed),
             )
             trainer.remove_callback(PrinterCallback)
             loss = float(trainer.train().training_loss)
@@ -143,3 +127,26 @@ def warm_start(
     model.eval()
     model.zero_grad(set_to_none=True)
     return loss
+
+
+def _arguments(folder: str, device: str, steps: int, lr: float, batch_size: int, seed: int) -> Any:
+    """TRL's, with nothing written and nothing said."""
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=folder,
+        max_steps=steps,
+        learning_rate=lr,
+        lr_scheduler_type="linear",
+        per_device_train_batch_size=batch_size,
+        max_length=None,
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=False,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        seed=seed % 2**31,
+    )

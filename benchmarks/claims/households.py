@@ -13,7 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 import worlds  # noqa: F401  # registers the houses
-from common import NEVER, Run, options, picture, publish, published, study, table
+from claim import Claim, measure
+from report import picture, table
+from runs import NEVER, Run
 
 from ludus.trainer.config import RECIPES, TrainConfig
 
@@ -76,31 +78,25 @@ COLUMNS = {
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
-    given = options(__doc__, args)
-    wanted = arms()
-    if given.steps:
-        wanted = {name: replace(arm, steps=given.steps) for name, arm in wanted.items()}
-    runs = (
-        published("households")[0]
-        if given.report
-        else study(
-            wanted,
-            seeds=given.seeds,
+    measure(
+        Claim(
+            name="households",
+            arms=arms(),
             lrs=RATES,
-            tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: run.late("rollout/success"),
             tune=("GRPO", "PPO"),
-        )
+            report=lambda runs, extra: table(runs, COLUMNS, against="GRPO"),
+            pictures=lambda runs: {
+                "households": picture(
+                    runs, "rollout/success", "success, mean of 3", smooth=3, low=0
+                ),
+                "households-entropy": picture(runs, "rollout/entropy", "nats a token", low=0),
+            },
+        ),
+        __doc__,
+        args,
     )
-    text = table(runs, COLUMNS, against="GRPO")
-    print(text)
-    if given.publish or given.report:
-        pictures = {
-            "households": picture(runs, "rollout/success", "success, mean of 3", smooth=3, low=0),
-            "households-entropy": picture(runs, "rollout/entropy", "nats a token", low=0),
-        }
-        publish("households", runs, text, pictures)
 
 
 if __name__ == "__main__":

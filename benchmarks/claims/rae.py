@@ -16,19 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 import worlds  # noqa: F401  # registers the game
-from common import (
-    Run,
-    figure,
-    options,
-    picture,
-    publish,
-    published,
-    remembered,
-    study,
-    table,
-    trainer_of,
-    warm_started,
-)
+from claim import Claim, Extra, measure
+from report import figure, picture, table
+from runs import Run, remembered, trainer_of, warm_started
 
 from ludus.trainer.advantages import ADVANTAGES
 from ludus.trainer.batch import pack
@@ -129,8 +119,8 @@ def fixed_policies(seeds: int) -> dict[str, list[dict[str, dict[str, float]]]]:
     }
 
 
-def report(runs: Sequence[Run], fixed: dict[str, list[dict[str, dict[str, float]]]]) -> str:
-    """Both tables."""
+def report(runs: Sequence[Run], fixed: Extra) -> str:
+    """Both tables: at fixed policies, and trained."""
     rows = [
         "At a fixed policy (warm started, one a seed; 16 batches of 64 games):",
         "",
@@ -152,28 +142,23 @@ def report(runs: Sequence[Run], fixed: dict[str, list[dict[str, dict[str, float]
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
-    given = options(__doc__, args)
-    if given.report:
-        runs, fixed = published("rae")
-    else:
-        fixed = fixed_policies(given.seeds)
-        wanted = arms()
-        if given.steps:
-            wanted = {name: replace(arm, steps=given.steps) for name, arm in wanted.items()}
-        runs = study(
-            wanted,
-            seeds=given.seeds,
+    measure(
+        Claim(
+            name="rae",
+            arms=arms(),
             lrs=(5e-4, 1e-3),
-            tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: -run.late("eval/exploitability"),
             starts=start,
-        )
-    text = report(runs, fixed)
-    print(text)
-    if given.publish or given.report:
-        pictures = {"rae": picture(runs, "eval/exploitability", "exploitability", low=0.0)}
-        publish("rae", runs, text, pictures, extra=fixed)
+            extra=fixed_policies,
+            report=report,
+            pictures=lambda runs: {
+                "rae": picture(runs, "eval/exploitability", "exploitability", low=0.0)
+            },
+        ),
+        __doc__,
+        args,
+    )
 
 
 if __name__ == "__main__":

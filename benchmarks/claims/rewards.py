@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import households
-from common import options, picture, publish, published, study, table
+from claim import Claim, measure
+from report import picture, table
 
 from ludus.trainer.config import TrainConfig
 
@@ -27,27 +28,23 @@ def arms() -> dict[str, TrainConfig]:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
-    given = options(__doc__, args)
-    wanted = arms()
-    if given.steps:
-        wanted = {name: replace(arm, steps=given.steps) for name, arm in wanted.items()}
-    runs = published("rewards")[0] if given.report else []
-    for name, arm in {} if given.report else wanted.items():
-        runs += study(
-            {name: arm},
-            seeds=given.seeds,
+    measure(
+        Claim(
+            name="rewards",
+            arms=arms(),
             lrs=households.RATES,
-            tune_seeds=given.tune_seeds,
             watch=households.WATCH,
             score=lambda run: run.late("rollout/success"),
             # Rewards are not in the text: dense begins with the very same model.
-            starts=None if arm.env == households.WORLD.env else lambda seed: households.WORLD,
-        )
-    text = table(runs, households.COLUMNS, against="GRPO, sparse")
-    print(text)
-    if given.publish or given.report:
-        chart = picture(runs, "rollout/success", "success, mean of 3", smooth=3, low=0)
-        publish("rewards", runs, text, {"rewards": chart})
+            starts=lambda seed: households.WORLD,
+            report=lambda runs, extra: table(runs, households.COLUMNS, against="GRPO, sparse"),
+            pictures=lambda runs: {
+                "rewards": picture(runs, "rollout/success", "success, mean of 3", smooth=3, low=0)
+            },
+        ),
+        __doc__,
+        args,
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import worlds  # noqa: F401  # registers the questions
-from common import NEVER, Run, options, picture, publish, published, study, table
+from claim import Claim, measure
+from report import picture, table
+from runs import NEVER, Run
 
 from ludus.trainer.config import RECIPES, TrainConfig
 
@@ -71,27 +73,21 @@ COLUMNS = {
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
-    given = options(__doc__, args)
-    wanted = arms()
-    if given.steps:
-        wanted = {name: replace(arm, steps=given.steps) for name, arm in wanted.items()}
-    runs = (
-        published("search")[0]
-        if given.report
-        else study(
-            wanted,
-            seeds=given.seeds,
+    measure(
+        Claim(
+            name="search",
+            arms=arms(),
             lrs=(3e-4, 1e-3),
-            tune_seeds=given.tune_seeds,
             watch=WATCH,
             score=lambda run: run.late("rollout/success"),
-        )
+            report=lambda runs, extra: table(runs, COLUMNS, against="GRPO"),
+            pictures=lambda runs: {
+                "search": picture(runs, "rollout/success", "accuracy, mean of 5", smooth=5)
+            },
+        ),
+        __doc__,
+        args,
     )
-    text = table(runs, COLUMNS, against="GRPO")
-    print(text)
-    if given.publish or given.report:
-        pictures = {"search": picture(runs, "rollout/success", "accuracy, mean of 5", smooth=5)}
-        publish("search", runs, text, pictures)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import households
-from common import Run, options, publish, published, study, table
+from claim import Claim, measure
+from report import table
+from runs import Run
 
 from ludus.trainer.config import TrainConfig
 
@@ -40,22 +42,22 @@ def ends(run: Run) -> float:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
-    given = options(__doc__, args)
-    runs = published("warmstart")[0] if given.report else []
-    for name, arm in {} if given.report else arms().items():
-        own = replace(arm, steps=given.steps) if given.steps else arm
-        runs += study(
-            {name: own},
-            seeds=given.seeds,
-            lrs=(1e-12,) if arm.steps == LOOK else households.RATES,
-            tune_seeds=given.tune_seeds,
+    wanted = arms()
+    measure(
+        Claim(
+            name="warmstart",
+            arms=wanted,
+            lrs={
+                name: (1e-12,) if arm.steps == LOOK else households.RATES
+                for name, arm in wanted.items()
+            },
             watch=households.WATCH,
             score=ends,
-        )
-    text = table(runs, {"success, last 4 steps": ends})
-    print(text)
-    if given.publish or given.report:
-        publish("warmstart", runs, text, {})
+            report=lambda runs, extra: table(runs, {"success, last 4 steps": ends}),
+        ),
+        __doc__,
+        args,
+    )
 
 
 if __name__ == "__main__":
