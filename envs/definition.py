@@ -47,6 +47,8 @@ class Definition(gymnasium.Env[str, str]):
     MAX_INVALID: ClassVar[int] = 2
     PARAMS: ClassVar[Mapping[str, Any]] = {}
     """Names and defaults of the environment's own parameters; JSON."""
+    CHECK: ClassVar[Mapping[str, Any]] = {}
+    """Arguments that `ludus check` makes it with, where checking its defaults would take long."""
     VOCABULARY: tuple[str, ...] = ()
     """Words and phrases that a skin renames, see `ludus.envs.skin`: the game's name, its moves,
     cards and pieces. Not words that the rules are told with. "=3 by 3" keeps a phrase."""
