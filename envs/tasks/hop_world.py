@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ludus.envs.task import derive_seed
+from ludus.envs.task import content_split
 from ludus.envs.tasks.hop_text import ALSO, FILLER, RELATIONS, SAID, TITLES, YEARS
 from ludus.tools.search import Document
 
@@ -117,14 +117,13 @@ class _Words:
         while True:
             parts = [self._rng.choice(onsets) + self._rng.choice(vowels) for _ in "xxx"]
             word = "".join(parts[: self._syllables])
-            if word not in self._used and word not in SAID and split_of(word) == self._split:
+            if (
+                word not in self._used
+                and word not in SAID
+                and content_split("word", word) == self._split
+            ):
                 self._used.add(word)
                 return word.capitalize()
-
-
-def split_of(word: str) -> str:
-    """Which split a made-up word belongs to: 8 of 10 to train."""
-    return {8: "valid", 9: "test"}.get(derive_seed("word", word.lower()) % 10, "train")
 
 
 def _entities(rng: random.Random, size: Size, words: _Words) -> list[Entity]:
