@@ -52,6 +52,9 @@ class Definition(gymnasium.Env[str, str]):
     VOCABULARY: tuple[str, ...] = ()
     """Words and phrases that a skin renames, see `ludus.envs.skin`: the game's name, its moves,
     cards and pieces. Not words that the rules are told with. "=3 by 3" keeps a phrase."""
+    DERIVED: tuple[str, ...] = ()
+    """Attributes that are made of the others when they are needed, and None until then. They are
+    no part of the episode's state, and forks share them."""
 
     # ---- written; _setup, _rules and _apply by every author ---------------------------------
 

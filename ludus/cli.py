@@ -9,7 +9,7 @@ import difflib
 import importlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from ludus import __version__
@@ -57,6 +57,13 @@ def parse(
         raise UsageError(f"{_first_words(said.getvalue())} (ludus {command} --help)") from None
 
 
+def unknown(kind: str, name: str, known: Collection[str]) -> UsageError:
+    """The error for a name that is none of the known ones."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(f"unknown {kind} {name!r}, {hint}{kind}s: {', '.join(known)}")
+
+
 def _first_words(box: str) -> str:
     """The reason out of tyro's framed message: the lines between the frame and the first rule."""
     lines = []
@@ -92,9 +99,7 @@ def run(args: Sequence[str]) -> int:
         return 0
     name, *rest = args
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"unknown command {name!r}, {hint}commands: {', '.join(COMMANDS)}")
+        raise unknown("command", name, COMMANDS)
     module = importlib.import_module(f"ludus.commands.{name.replace('-', '_')}")
     status: int = module.main(rest)
     return status

@@ -216,11 +216,7 @@ class ScienceWorld(TextEnv):
 
         path = _LISTS.get(("path", self._world), lambda: self._ask(question))
         done = len(self._commands)
-        if done >= len(path) or list(path[:done]) != self._commands:
-            return None
-        plan = tuple(self.format.write(command) for command in path[done:])
-        in_time = len(plan) <= self.MAX_TURNS - len(self._log)
-        return Golden(action=plan[0], plan=plan if in_time else None)
+        return self._known_way(path[done:]) if list(path[:done]) == self._commands else None
 
     def close(self) -> None:
         """Let go of the simulators."""
