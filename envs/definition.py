@@ -47,9 +47,14 @@ class Definition(gymnasium.Env[str, str]):
     MAX_INVALID: ClassVar[int] = 2
     PARAMS: ClassVar[Mapping[str, Any]] = {}
     """Names and defaults of the environment's own parameters; JSON."""
+    CHECK: ClassVar[Mapping[str, Any]] = {}
+    """Arguments that `ludus check` makes it with, where checking its defaults would take long."""
     VOCABULARY: tuple[str, ...] = ()
     """Words and phrases that a skin renames, see `ludus.envs.skin`: the game's name, its moves,
     cards and pieces. Not words that the rules are told with. "=3 by 3" keeps a phrase."""
+    DERIVED: tuple[str, ...] = ()
+    """Attributes that are made of the others when they are needed, and None until then. They are
+    no part of the episode's state, and forks share them."""
 
     # ---- written; _setup, _rules and _apply by every author ---------------------------------
 

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -83,6 +83,13 @@ def parse(
         raise UsageError(f"{reason} (ludus {command} --help)") from None
 
 
+def unknown(kind: str, name: str, known: Collection[str]) -> UsageError:
+    """The error for a name that is none of the known ones."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(f"unknown {kind} {name!r}, {hint}{kind}s: {', '.join(known)}")
+
+
 def _join_lines(options: Any) -> None:
     """Give tyro each field's description as one line, to be wrapped to the terminal; by itself it
     keeps the line breaks of an indented docstring."""
@@ -146,9 +153,7 @@ def run(args: Sequence[str]) -> int:
         return 0
     name, *rest = args
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"unknown command {name!r}, {hint}commands: {', '.join(COMMANDS)}")
+        raise unknown("command", name, COMMANDS)
     module = importlib.import_module(f"ludus.commands.{name.replace('-', '_')}")
     status: int = module.main(rest)
     return status

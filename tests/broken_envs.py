@@ -7,8 +7,9 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from ludus.envs import Golden, InvalidMove, Message, Obs, Outcome, Task, TextEnv
+from ludus.envs import Golden, InvalidMove, Message, Obs, Outcome, Task, TaskSet, TextEnv
 from ludus.envs.base import Info
+from ludus.envs.task import Rows
 
 # ---- healthy --------------------------------------------------------------------------------
 
@@ -423,6 +424,33 @@ class OpenHand(Duel):
         return f"{super()._rules(seat)} Theirs: Your number is {self._numbers[other]}."
 
 
+class SharedWorlds(Duel):
+    """Says that content keeps splits apart, and draws from too few worlds."""
+
+    SPLIT_BY = "content"
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, random.Random(task.seed % 3))
+
+
+class OneList(Duel):
+    """Gives the same tasks whatever the split."""
+
+    @classmethod
+    def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
+        """Rows have the same key in every split."""
+        return Rows(cls.ENV_ID, split, [{"number": n} for n in range(20)])
+
+
+class Talkative(Riddle):
+    """A judge that takes a reply's own word for it."""
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        if "right" in moves["player_0"]:
+            return Outcome({"player_0": 1.0}, terminated=True, success=True, reason="solved")
+        return super()._apply(moves)
+
+
 class Caller(Duel):
     """Calls home at every reset."""
 
@@ -471,16 +499,19 @@ BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
     6: (Siamese, SameDice),
     7: (DigitCrash, FirstLetter, Picky, Impatient),
     8: (Generous, OddParts, UnevenForfeit, BothEnds, Infinite),
-    9: (WrongPlan, Leaky, Choosy),
+    9: (Leaky, Choosy),
     10: (OpenHand,),
     12: (Caller, Configured),
     13: (Unpicklable,),
+    11: (SharedWorlds, OneList),
     14: (Tiring,),
+    15: (Talkative,),
 }
 """Caught by exactly that item."""
 
 BROKEN_IN_MANY_WAYS: Mapping[int, tuple[type[TextEnv], ...]] = {
     2: (OneDeck, OneTable),
     4: (Parrot,),
+    9: (WrongPlan,),
 }
-"""Caught by that item, and by others that play more than one episode."""
+"""Caught by that item, and by others that play more than one episode or the golden replies."""

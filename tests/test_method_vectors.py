@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ludus.trainer.advantages import GRPO, IGPO, MTGRPO, RAE, RLOO, GiGPO, TreeGRPO
 from ludus.trainer.advantages.base import std, zscore
-from ludus.trainer.advantages.group import beta_pdf, beta_shape, halves, leave_one_out
+from ludus.trainer.advantages.compare import beta_pdf, beta_shape, halves, leave_one_out
 from ludus.trainer.advantages.trees import shared_means, tree_grpo
 from ludus.trainer.advantages.turns import gigpo, igpo, information_gains, turn_and_outcome
 from ludus.trainer.advantages.values import (
@@ -125,7 +125,9 @@ ENTROPIES = (1.5, 0.4, 0.9, 2.6)  # two turns of two tokens
 @pytest.fixture
 def plain_entropies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regularizers read an entropy where a distribution would stand."""
-    monkeypatch.setattr("ludus.trainer.regularizers.entropies", lambda logps_UV: logps_UV[:, 0])
+    monkeypatch.setattr(
+        "ludus.trainer.regularizers.entropy.entropies", lambda logps_UV: logps_UV[:, 0]
+    )
 
 
 def epo(**settings: Any) -> EPO:

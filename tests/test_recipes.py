@@ -67,8 +67,8 @@ def test_a_dry_run_beside_a_run_leaves_it_alone(
 def test_a_recipe_for_several_seats_names_games(recipe: str, tmp_path: Path) -> None:
     config = small(recipe, tmp_path / "run", env="ludus/GuessNumber-v1")
     message = (
-        r"GuessNumber-v1 lacks two seats or more, which the recipe needs: ludus/ConnectFour-v1, .*"
-        r"KuhnPoker-v1.* more have$"
+        r"GuessNumber-v1 will not do for the recipe: that takes two seats or more, as in .*"
+        r"ludus/ConnectFour-v1, .*KuhnPoker-v1.* more$"
     )
     with pytest.raises(ValueError, match=message) as told:
         dry_run(config)

@@ -19,7 +19,7 @@ from ludus.agents.engines.base import SamplingParams
 from ludus.envs.registry import make
 from ludus.trainer.advantages import ADVANTAGES, GRPO, GroupMean, ReinforcePlusPlus
 from ludus.trainer.advantages.base import turn_tokens, zscore
-from ludus.trainer.advantages.group import length_weighted, max_likelihood, pass_at_k, whiten
+from ludus.trainer.advantages.compare import length_weighted, max_likelihood, pass_at_k, whiten
 from ludus.trainer.advantages.trees import node_values, segment_advantages, step_rewards
 from ludus.trainer.advantages.values import discounted_returns, masked_gae, truncated_gae
 from ludus.trainer.config import RECIPES, TrainConfig
@@ -440,7 +440,7 @@ def build(tmp_path: Path) -> Build:
 
 def test_a_composed_run_resumes_to_the_same_bytes(build: Build, tmp_path: Path) -> None:
     config = dataclasses.replace(
-        RECIPES["spiral+epo"], episodes=16, steps=4, eval_every=9, shaping=("otc",)
+        RECIPES["spiral+epo"], episodes=16, steps=4, eval_every=9, shaping=("otc:calls=turns",)
     )
     whole = build(config, out=str(tmp_path / "whole"))
     for _ in range(2):

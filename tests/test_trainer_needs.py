@@ -61,35 +61,41 @@ LEVELS = json.dumps([{"high": 4}, {"high": 8}])
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [
-        ({"budget": "knapsack", "env": "test/FewCards-v1"}, "solved or not.*budget knapsack"),
-        ({"budget": "knapsack", **UNSAID}, "solved or not.*budget knapsack.*Guess"),
+        (
+            {"budget": "knapsack", "env": "test/FewCards-v1"},
+            "for budget knapsack: .* solved or not",
+        ),
+        ({"budget": "knapsack", **UNSAID}, "for budget knapsack: .* solved or not.*Guess"),
         ({"budget": "knapsack", "steps": 9}, "tasks that come again: .*2,147,483,648.* draws 18$"),
         (
             {"curriculum": "ladder", "env_args": LEVELS, **UNSAID},
-            "solved or not.*a ladder without an opponent",
+            "for a ladder without an opponent: .* solved or not",
         ),
         (
             {"curriculum": "ladder", "env": "ludus/KuhnPoker-v1,ludus/Pig-v1"},
-            "solved or not.*a ladder without an opponent",
+            "for a ladder without an opponent: .* solved or not",
         ),
         ({"curriculum": "sec"}, "a curriculum needs several environments"),
-        ({"hints": 0.5, **UNSAID}, "solved or not.*hints"),
-        ({"hints": 0.5, **KUHN}, "right plans.*hints"),
-        ({"hints": 0.5, "env": "ludus/ProposeSolve-v1"}, "right plans.*hints"),
-        ({"advantage": "igpo", **KUHN}, "golden answers.*igpo.*GuessNumber"),
-        ({"advantage": "igpo", "env": "ludus/Household-v1"}, "golden answers.*igpo"),
-        ({"branching": "arpo", "env": "test/NoFork-v1"}, "forks .* branching arpo"),
-        ({"branching": "tree", **KUHN}, "one seat only.*branching tree"),
-        ({"shaping": ("otc",)}, "tools to call.*otc.*PythonMath"),
-        ({"modulation": ("style:metric=calls",)}, "tools to call.*style"),
-        ({"advantage": "canon:metric=calls"}, "tools to call.*canon"),
+        ({"hints": 0.5, **UNSAID}, "for hints: .* solved or not"),
+        ({"hints": 0.5, **KUHN}, "for hints: that takes plans"),
+        ({"hints": 0.5, "env": "ludus/ProposeSolve-v1"}, "for hints: that takes plans"),
+        ({"advantage": "igpo", **KUHN}, "for igpo: that takes golden answers, .*GuessNumber"),
+        ({"advantage": "igpo", "env": "ludus/Household-v1"}, "for igpo: that takes golden answers"),
+        (
+            {"branching": "arpo", "env": "test/NoFork-v1"},
+            "for branching arpo: that takes episodes that fork",
+        ),
+        ({"branching": "tree", **KUHN}, "for branching tree: that takes exactly one seat"),
+        ({"shaping": ("otc",)}, "for otc: that takes tools to call.*PythonMath"),
+        ({"modulation": ("style:metric=calls",)}, "for style: that takes tools to call"),
+        ({"advantage": "canon:metric=calls"}, "for canon: that takes tools to call"),
         (
             {"shaping": ("otc",), "env": "ludus/PythonMath-v1", "env_args": '{"max_calls": 0}'},
-            "tools to call.*otc",
+            "for otc: that takes tools to call",
         ),
         ({"opponent": "pool"}, "has one seat: opponent must be 'self'"),
         ({"opponent": "random"}, "has one seat: opponent must be 'self'"),
-        ({"needs": ("seats",)}, "two seats or more.*the recipe"),
+        ({"needs": ("seats",)}, "for the recipe: that takes two seats or more"),
     ],
 )
 def test_an_environment_that_lacks_what_is_needed(
@@ -136,7 +142,7 @@ def test_the_command_line_says_it_in_one_line(
         cli.main()
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert "ludus/KuhnPoker-v1 lacks episodes that are solved or not" in said
+    assert "that takes episodes that are solved or not" in said
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -155,9 +161,7 @@ def test_the_environments_named_have_what_is_needed() -> None:
     assert "ludus/GuessNumber-v1" in golden
     assert "ludus/Household-v1" not in golden  # it knows right actions, no answer to score
     assert "ludus/KuhnPoker-v1" in having("seats")
-    with pytest.raises(
-        ValueError, match=r"lacks forks of an episode, which arpo needs: .*ConnectFour"
-    ):
+    with pytest.raises(ValueError, match=r"for arpo: that takes episodes that fork, .*ConnectFour"):
         check_needs(NoFork(), {"fork": "arpo"})
     check_needs(registry.make("ludus/GuessNumber-v1"), dict.fromkeys(("fork", "golden"), "test"))
 

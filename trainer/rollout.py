@@ -6,7 +6,7 @@ and its next prompt joins the batch while the others are still being sampled.
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
@@ -15,61 +15,8 @@ from ludus.agents.policy import ModelAgent
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message
-from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
-
-
-@dataclass(slots=True)
-class Seat:
-    """A conversation under way."""
-
-    agent: ModelAgent
-    session: Session
-    leaf: TokenNode
-    texts: list[str] = field(default_factory=list)
-    invalid: list[str] = field(default_factory=list)
-    called: list[str] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    states: list[str] = field(default_factory=list)
-    golden: list[float | None] = field(default_factory=list)
-    squares: list[tuple[float, ...]] = field(default_factory=list)
-
-    def twin(self, session: Session) -> "Seat":
-        """The same past, to go on in another session."""
-        return replace(
-            self,
-            session=session,
-            texts=list(self.texts),
-            invalid=list(self.invalid),
-            called=list(self.called),
-            rewards=list(self.rewards),
-            states=list(self.states),
-            golden=list(self.golden),
-            squares=list(self.squares),
-        )
-
-
-@dataclass(slots=True)
-class Play:
-    """An episode under way."""
-
-    number: int
-    env: TextEnv
-    seed: int
-    rng: random.Random | None = None
-    """Of the opponents."""
-    seats: dict[str, Seat] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is noted of a position before a reply, where an estimator needs it."""
-
-    state_key: str = ""
-    golden: tuple[int, ...] = ()
-    """The reference answer in tokens, after its scaffold."""
-    scaffold: int = 0
-    """How many of them are scaffold."""
+from ludus.trainer.seats import Facts, Play, Seat
+from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory
 
 
 class Rollout:
@@ -293,8 +240,8 @@ class Rollout:
                 key,
                 role,
                 play.number,
-                own.leaf if own.leaf.is_action else _last_action(own.leaf),
-                _turns(own),
+                own.last_action(),
+                own.turns(),
             )
             for role, own in play.seats.items()
             if own.texts and role not in self.opponents
@@ -330,17 +277,3 @@ class Rollout:
             self._waiting.pop(id(own.session), None)
             own.agent.engine.close(own.session)
         self._done[play.number] = episode
-
-
-def _turns(own: Seat) -> tuple[Turn, ...]:
-    # What was noted before a reply that never came is left over: `map` ends with the shortest.
-    noted = (own.invalid, own.states, own.golden, own.called, own.squares)
-    return tuple(map(Turn, own.rewards, own.texts, *noted))
-
-
-def _last_action(leaf: TokenNode) -> TokenNode:
-    """The last action at or above a node: what was shown after it is never trained."""
-    node = leaf
-    while not node.is_action and node.parent is not None:
-        node = node.parent
-    return node

@@ -110,7 +110,7 @@ def warm_start(
     """
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     rows = [chat.conversation(messages) for messages in conversations]
     longest, limit = max(len(ids) for ids, _ in rows), _positions(model)
@@ -128,23 +128,7 @@ def warm_start(
                 model=model,
                 processing_class=tokenizer,
                 train_dataset=data,
-                args=SFTConfig(
-                    output_dir=folder,
-                    max_steps=steps,
-                    learning_rate=lr,
-                    lr_scheduler_type="linear",
-                    per_device_train_batch_size=batch_size,
-                    max_length=None,
-                    gradient_checkpointing=False,
-                    bf16=False,
-                    use_cpu=model.device.type == "cpu",
-                    dataloader_pin_memory=False,
-                    report_to="none",
-                    save_strategy="no",
-                    logging_strategy="no",
-                    disable_tqdm=True,
-                    seed=seed % 2**31,
-                ),
+                args=_arguments(folder, model.device.type, steps, lr, batch_size, seed),
             )
             trainer.remove_callback(PrinterCallback)
             loss = float(trainer.train().training_loss)
@@ -160,3 +144,26 @@ def _positions(model: Any) -> float:
     if getattr(model.config, "rope_parameters", None):
         return inf
     return getattr(model.config, "max_position_embeddings", None) or inf
+
+
+def _arguments(folder: str, device: str, steps: int, lr: float, batch_size: int, seed: int) -> Any:
+    """TRL's, with nothing written and nothing said."""
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=folder,
+        max_steps=steps,
+        learning_rate=lr,
+        lr_scheduler_type="linear",
+        per_device_train_batch_size=batch_size,
+        max_length=None,
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=False,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        seed=seed % 2**31,
+    )

@@ -60,11 +60,7 @@ class HFEngine(StreamEngine[Stream]):
         Raises:
             ValueError: If a session is empty, closed or replying, or a continuation does not fit.
         """
-        for session, ids in requests:
-            self._check_idle(session)
-            self._check_ids(len(session.tokens), ids)
-            if not session.tokens:
-                raise ValueError("an empty session gives no distribution to score with")
+        self._check_scorable(requests)
         rows = [[*session.tokens, *ids] for session, ids in requests]
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
         scores: list[tuple[float, ...]] = [()] * len(rows)

@@ -96,6 +96,7 @@ class Replies(Generic[S]):
         return self.active
 
     def stream(self, lane: int) -> S:
+        """The session whose reply a lane draws."""
         stream = self._streams[lane]
         assert stream is not None, f"lane {lane} is free"
         return stream

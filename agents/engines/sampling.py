@@ -36,6 +36,7 @@ class Rule:
 
     @classmethod
     def of(cls, params: SamplingParams) -> "Rule":
+        """The rule of these parameters: lanes that share it are drawn together."""
         return cls(params.temperature, params.top_k, params.top_p, params.sum_squares)
 
 

@@ -49,6 +49,8 @@ class Report:
 
     env_id: str
     items: tuple[Item, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the environment was made with, where not its defaults."""
 
     @property
     def ok(self) -> bool:
@@ -85,6 +87,7 @@ class Report:
         """As JSON types."""
         return {
             "env_id": self.env_id,
+            "settings": dict(self.settings),
             "ok": self.ok,
             "items": [item.to_json() for item in self.items],
         }
@@ -95,7 +98,9 @@ class Report:
 
     def table(self) -> Table:
         """For a rich console."""
-        title = f"{self.env_id}: {self.summary()}"
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        made = f"{self.env_id} ({settings})" if settings else self.env_id
+        title = Text(f"{made}: {self.summary()}")
         table = Table("#", "check", "", "s", "detail", title=title, title_justify="left")
         table.columns[0].justify = table.columns[3].justify = "right"
         for item in self.items:

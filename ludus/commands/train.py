@@ -1,6 +1,5 @@
 """`ludus train`: one run, by a recipe."""
 
-import difflib
 import json
 import signal
 import sys
@@ -9,7 +8,7 @@ from textwrap import fill
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ludus.cli import UsageError, parse
+from ludus.cli import parse, unknown
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
@@ -35,9 +34,7 @@ def main(args: Sequence[str]) -> int:
         return 0
     recipe, *rest = args
     if recipe not in RECIPES:
-        near = difflib.get_close_matches(recipe, RECIPES, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"unknown recipe {recipe!r}, {hint}recipes: {', '.join(RECIPES)}")
+        raise unknown("recipe", recipe, RECIPES)
     flags = {"--resume", "--print-config", "--dry-run"}
     chosen = flags & set(rest)
     config = parse(

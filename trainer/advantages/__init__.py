@@ -3,9 +3,9 @@ tokens last.
 
 An estimator takes the episodes of one step and returns, for every trajectory in order, one
 advantage a turn. One with memory keeps it in `state_dict`, which is checkpointed. Families:
-`selfplay` (a baseline per role), `group` (siblings), `turns` (credit per turn), `trees` (branches),
-`critic` (with a critic), `tokens` (token by token without one), `values` (the pure functions behind
-these two).
+`selfplay` (a baseline per role), `group` (siblings, by the functions of `compare`), `turns` (credit
+per turn), `trees` (branches), `critic` (with a critic), `tokens` (token by token without one),
+`values` (the pure functions behind these two).
 """
 
 from collections.abc import Callable

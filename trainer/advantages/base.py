@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import Any, Literal, Protocol, TypeVar
 
-from ludus.trainer.parts import one_of
+from ludus.trainer.parts import Stateless, one_of
 from ludus.trainer.trajectory import Episode, Trajectory
 
 Advantages = list[tuple[float, ...]]
@@ -59,20 +59,13 @@ class Estimator(Protocol):
         """Go on from a saved state."""
 
 
-class Memoryless:
+class Memoryless(Stateless):
     """An estimator, or another part of the credit pipeline, that keeps nothing between steps."""
 
     group: str = "task+role"
     needs: frozenset[str] = frozenset()
     asks: tuple[str, ...] = ()
     """What it goes by and an environment must have, names of `ludus.trainer.needs.NEEDS`."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing is remembered."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take over."""
 
 
 def trajectories_of(episodes: Sequence[Episode]) -> list[Trajectory]:

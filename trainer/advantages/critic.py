@@ -17,7 +17,7 @@ from ludus.trainer.advantages.base import (
     mean,
     trajectories_of,
 )
-from ludus.trainer.advantages.group import whiten
+from ludus.trainer.advantages.compare import whiten
 from ludus.trainer.advantages.values import bi_level_gae, gae
 from ludus.trainer.trajectory import Episode, Trajectory, Turn
 

@@ -212,18 +212,20 @@ def opponents(run: RunFiles) -> Markup | None:
         )
         for row in rows
     ]
-    head = el("tr", *(el("th", n, scope="col") for n in names))
     return section(
         "Against opponents",
         "Played after training, every seat on its own. Intervals hold 95 %: Student's t for the "
         "mean return, Wilson's for the share of games won.",
-        el(
-            "div",
-            el("table", el("thead", head), el("tbody", *body), class_="results"),
-            class_="scroll",
-        ),
+        _table(names, body),
         id="opponents",
     )
+
+
+def _table(names: Sequence[str], body: Sequence[Markup]) -> Markup:
+    """Results, as wide as they are."""
+    head = el("tr", *(el("th", name, scope="col") for name in names))
+    table = el("table", el("thead", head), el("tbody", *body), class_="results")
+    return el("div", table, class_="scroll")
 
 
 def _place(row: Mapping[str, Any], what: str) -> str:
@@ -249,15 +251,10 @@ def tasks(run: RunFiles) -> Markup | None:
         )
         for row in rows
     ]
-    head = el("tr", *(el("th", n, scope="col") for n in names))
     return section(
         "Held-out tasks",
         "Played after training. The interval holds 95 % (Wilson).",
-        el(
-            "div",
-            el("table", el("thead", head), el("tbody", *body), class_="results"),
-            class_="scroll",
-        ),
+        _table(names, body),
         id="tasks",
     )
 
