@@ -166,9 +166,13 @@ def main() -> None:
         status = run(sys.argv[1:])
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
+        if extra is not None:
+            reason = f"this needs {error.name}: pip install 'ludus[{extra}]'"
+        elif type(error) is not ModuleNotFoundError:  # a `MissingExtra`, which says it all
+            reason = str(error)
+        else:
             raise
-        print(f"ludus: this needs {error.name}: pip install 'ludus[{extra}]'", file=sys.stderr)
+        print(f"ludus: {reason}", file=sys.stderr)
         status = 2
     except (ValueError, TypeError) as error:
         if not _is_users(error):

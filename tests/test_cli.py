@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ludus import __version__, cli
+from ludus.envs.registry import MissingExtra
 from ludus.trainer.config import RECIPES
 
 TINY = (
@@ -215,6 +216,17 @@ def test_a_missing_extra_is_named(ludus: Ludus, monkeypatch: pytest.MonkeyPatch)
 
 
 # ---- what it prints -------------------------------------------------------------------------
+
+
+def test_a_missing_extra_that_explains_itself(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise MissingExtra("TextWorld's games need TextWorld: pip install 'ludus[textworld]'")
+
+    monkeypatch.setattr("ludus.commands.list.main", fail)
+    says = "ludus: TextWorld's games need TextWorld: pip install 'ludus[textworld]'\n"
+    assert ludus("list") == (2, "", says)
 
 
 def test_help(ludus: Ludus) -> None:
