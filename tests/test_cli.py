@@ -127,6 +127,10 @@ MISTAKES = {
         ["eval", "--policy", "RUN", "--out", "OUT/eval.json"],
         "there is no folder",
     ),
+    "eval two to one file": (
+        ["eval", "--policy", "RUN", "--env", "spiral-heldout", "--out", "FILE"],
+        "--out is the file of one environment, 'spiral-heldout' is 4",
+    ),
     "eval with no object": (
         ["eval", "--policy", "RUN", "--env-args", "[1]"],
         "--env-args must be a JSON object",
@@ -390,6 +394,23 @@ def test_any_model_is_evaluated_with_settings_of_its_own(
     assert json.loads(out.read_text())["env_args"] == {"high": 3, "format": "boxed"}
     shown = json.loads(out.read_text())["results"][0]
     assert (shown["episodes"], shown["invalid_rate"]) == (2, 1)
+
+
+def test_a_suite_is_evaluated_game_by_game(
+    ludus: Ludus, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = max((run / "checkpoints").iterdir()) / "model"
+    before = sorted(model.iterdir())
+    status, out, err = ludus(
+        "eval", "--policy", str(model), "--env", "spiral-heldout", "--episodes", "1"
+    )
+    assert (status, err) == (0, "")
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == [f"eval-ludus-{name}-v1-random.json" for name in
+                       ("ConnectFour", "LeducPoker", "LiarsDice", "Pig")]  # fmt: skip
+    assert sorted(model.iterdir()) == before  # a model's folder is its owner's
+    assert out.count("written to") == 4
 
 
 def test_train_in_tic_tac_toe(ludus: Ludus, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class EvalOptions:
     """A run, a checkpoint, a model folder, or a hub id."""
     env: str = ""
     """Environment; by default the one the run was trained in. One's own with its module,
-    my_game:me/Game-v1."""
+    my_game:me/Game-v1. Or several, "a,b", or a suite ("spiral-heldout")."""
     env_args: str = "{}"
     """Its parameters, as a JSON object; by default the run's."""
     opponent: tuple[str, ...] = ("random",)
@@ -63,12 +63,24 @@ def main(args: Sequence[str]) -> int:
     env_args = json_object("--env-args", options.env_args)
     if options.format:
         env_args["format"] = options.format
+    from ludus.envs import suites
+
+    ids = suites().get(options.env) or tuple(id.strip() for id in options.env.split(","))
+    if options.out and len(ids) > 1:
+        raise ValueError(f"--out is the file of one environment, {options.env!r} is {len(ids)}")
+    for env in ids:
+        _evaluate(options, env, env_args)
+    return 0
+
+
+def _evaluate(options: EvalOptions, env_id: str, env_args: dict[str, Any]) -> None:
+    """In one environment: prints a table, writes a file."""
     from ludus.trainer.evaluate import against, held_out, solve
     from ludus.trainer.load import load_policy
 
     policy = load_policy(
         options.policy,
-        env=options.env,
+        env=env_id,
         env_kwargs=env_args,
         temperature=options.temperature,
         max_reply_tokens=options.max_reply_tokens,
@@ -96,7 +108,8 @@ def main(args: Sequence[str]) -> int:
     Console().print(table)
     file = re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json")
     run = Path(options.policy)
-    out = Path(options.out) if options.out else (run if run.is_dir() else Path()) / file
+    beside = run if (run / "run.json").is_file() else Path()
+    out = Path(options.out) if options.out else beside / file
     record = {
         "policy": options.policy,
         "env": policy.env,
@@ -108,7 +121,6 @@ def main(args: Sequence[str]) -> int:
     }
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written to {out}")
-    return 0
 
 
 def _games(results: "Sequence[SeatResult]") -> Table:
