@@ -1,9 +1,12 @@
 """The command line: what it prints, and that every mistake of a user is one line."""
 
+import dataclasses
+import errno
 import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,16 +63,19 @@ MISTAKES = {
     ),
     "nothing to check": (["check"], "name an environment, or --all"),
     "no such module": (["check", "nowhere:x/Y-v0"], "no module 'nowhere'"),
-    "no such option": (["list", "--jsn"], "--jsn"),
+    "no such option": (["list", "--jsn"], "Unrecognized options: --jsn, did you mean --json?"),
     "no such recipe": (
         ["train", "kuhn-selfply"],
         "unknown recipe 'kuhn-selfply', did you mean kuhn-selfplay?",
     ),
-    "no such training option": (["train", "spiral", "--grup-size", "3"], "--grup-size"),
-    "not a number": (["train", "spiral", "--steps", "many"], "many"),
+    "no such training option": (
+        ["train", "spiral", "--grup-size", "3"],
+        "--grup-size, 3, did you mean --group-size?",
+    ),
+    "not a number": (["train", "spiral", "--steps", "many"], "'many' (ludus train spiral --help)"),
     "group size 0": (
         ["train", "spiral", "--group-size", "0"],
-        "group_size must be more than 0, got 0",
+        "ludus: group_size must be more than 0, got 0",
     ),
     "train in nothing": (
         ["train", "spiral", "--env", "ludus/Chess-v1", "--out", "OUT"],
@@ -115,6 +121,23 @@ MISTAKES = {
     "eval zero episodes": (
         ["eval", "--policy", "RUN", "--episodes", "0"],
         "episodes must be at least 1, got 0",
+    ),
+    "eval to no folder": (
+        ["eval", "--policy", "RUN", "--out", "OUT/eval.json"],
+        "there is no folder",
+    ),
+    "eval with no object": (
+        ["eval", "--policy", "RUN", "--env-args", "[1]"],
+        "--env-args must be a JSON object",
+    ),
+    "eval nowhere": (["eval", "--policy", "RUN", "--device", "nowhere"], "device 'nowhere'"),
+    "train nowhere": (
+        ["train", "spiral", "--device", "nowhere", "--out", "OUT"],
+        "device 'nowhere'",
+    ),
+    "eval a misspelt folder": (
+        ["eval", "--policy", "runs/nowhere", "--env", "ludus/KuhnPoker-v1"],
+        "'runs/nowhere', which is no folder here",
     ),
     "a run is there": (
         ["train", "spiral", "--out", "RUN"],
@@ -209,6 +232,53 @@ def test_help(ludus: Ludus) -> None:
     assert "--group-size INT" in out
 
 
+def test_descriptions_are_wrapped_to_the_terminal(ludus: Ludus) -> None:
+    code, out, _ = ludus("train", "spiral", "--help")
+    assert code == 0
+    # The docstring breaks this sentence in two lines.
+    assert "Its own parameters, as a JSON object, of several environments by id" in out
+    assert "--resume" in out
+    assert "--no-" not in ludus("check", "--help")[1]
+
+
+def test_every_training_option_is_explained() -> None:
+    from docstring_parser import parse_from_object
+
+    from ludus.trainer.config import TrainConfig
+
+    said = {p.arg_name for p in parse_from_object(TrainConfig).params if p.description}
+    assert {f.name for f in dataclasses.fields(TrainConfig)} <= said
+
+
+def test_ones_own_module_is_found_from_the_folder_it_lies_in(tmp_path: Path) -> None:
+    (tmp_path / "my_game.py").write_text(
+        "import ludus\n"
+        "from ludus.envs.games.tictactoe import TicTacToe\n"
+        "ludus.register('me/Game-v1', TicTacToe)\n"
+    )
+    program = (
+        "from ludus.cli import main; main()"  # -P: as a script, without the folder in the path
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "play", "my_game:me/Game-v1", "--seed", "0"],
+        cwd=tmp_path, input="quit\n", capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "you are player_0" in done.stdout
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EADDRINUSE])
+def test_a_full_disk_is_one_line(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number), "runs/x")
+
+    monkeypatch.setattr("ludus.commands.list.main", fail)
+    assert ludus("list") == (2, "", f"ludus: {os.strerror(number)}: runs/x\n")
+
+
 def test_list(ludus: Ludus) -> None:
     status, out, _ = ludus("list", "--json")
     assert status == 0
@@ -235,7 +305,7 @@ def test_print_config(ludus: Ludus) -> None:
     assert json.loads(out) == {**RECIPES["spiral"].to_json(), "seed": 7}
     status, out, _ = ludus("train")
     assert status == 0
-    assert "recipes: " + ", ".join(RECIPES) in out
+    assert "recipes: " + ", ".join(RECIPES) in " ".join(out.split())
 
 
 def test_exploit_prints_one_line_of_json(ludus: Ludus, run: Path) -> None:
@@ -266,7 +336,7 @@ def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: 
     )  # fmt: skip
     status, out, err = ludus(*args, "--out", str(out_file))
     assert (status, err) == (0, "")
-    for word in ("opponent", "mean return", "win rate", "nash", "random", "player_0", "player_1"):
+    for word in ("opponent", "return", "won, %", "nash", "random", "player_0", "player_1"):
         assert word in out
     record = json.loads(out_file.read_text())
     assert [(r["opponent"], r["seat"]) for r in record["results"]] == [
@@ -276,6 +346,38 @@ def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: 
     beside = run / "eval-ludus-KuhnPoker-v1-nash-random.json"
     assert json.loads(beside.read_text()) == record
     beside.unlink()
+
+
+def test_a_model_is_an_opponent(
+    ludus: Ludus, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    model, out = max((run / "checkpoints").iterdir()) / "model", tmp_path / "eval.json"
+    status, said, err = ludus(
+        "eval", "--policy", str(run), "--opponent", str(model), "random", "--episodes", "2",
+        "--out", str(out),
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    assert max(map(len, said.splitlines()[:-1])) <= 80
+    results = json.loads(out.read_text())["results"]
+    assert [r["opponent"] for r in results] == [str(model)] * 2 + ["random"] * 2
+    status, said, err = ludus(
+        "play", "ludus/KuhnPoker-v1", "--opponent", str(run), "--seed", "1", typed="check\n"
+    )
+    assert (status, err) == (0, "")
+    assert "player_1" in said
+
+
+def test_any_model_is_evaluated_with_settings_of_its_own(
+    ludus: Ludus, run: Path, tmp_path: Path
+) -> None:
+    model, out = max((run / "checkpoints").iterdir()) / "model", tmp_path / "eval.json"
+    args = ("eval", "--policy", str(model), "--env", "ludus/GuessNumber-v1", "--episodes", "2")
+    own = ("--env-args", '{"high": 3}', "--format", "boxed", "--max-reply-tokens", "2")
+    assert ludus(*args, *own, "--out", str(out))[0] == 0
+    assert json.loads(out.read_text())["env_args"] == {"high": 3, "format": "boxed"}
+    shown = json.loads(out.read_text())["results"][0]
+    assert (shown["episodes"], shown["invalid_rate"]) == (2, 1)
 
 
 def test_train_in_tic_tac_toe(ludus: Ludus, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ rollout would: conversations rendered by `Chat`, loss on the replies only.
 import random
 import tempfile
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from ludus.agents.base import Prepares, make_agent
@@ -103,12 +104,21 @@ def warm_start(
 
     Returns:
         Mean loss over all steps, nats a token.
+
+    Raises:
+        ValueError: If a conversation is longer than a model whose positions are a table can read.
     """
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl import SFTTrainer
 
     rows = [chat.conversation(messages) for messages in conversations]
+    longest, limit = max(len(ids) for ids, _ in rows), _positions(model)
+    if longest > limit:
+        raise ValueError(
+            f"a conversation to imitate has {longest} tokens, but the model has {limit} positions: "
+            "--warmstart-steps 0 imitates nothing"
+        )
     masks = [[1] * len(mask) if context else mask for _, mask in rows]
     data = Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "assistant_masks": masks})
     before = random_state()
@@ -127,6 +137,13 @@ def warm_start(
     model.eval()
     model.zero_grad(set_to_none=True)
     return loss
+
+
+def _positions(model: Any) -> float:
+    """Longest stream a model can read at all; rotary positions go on past what it was made for."""
+    if getattr(model.config, "rope_parameters", None):
+        return inf
+    return getattr(model.config, "max_position_embeddings", None) or inf
 
 
 def _arguments(folder: str, device: str, steps: int, lr: float, batch_size: int, seed: int) -> Any:
