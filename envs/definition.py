@@ -110,6 +110,11 @@ class Definition(gymnasium.Env[str, str]):
         """The position, for people. By default what the seat to act sees."""
         return ""
 
+    @property
+    def solvable(self) -> bool:
+        """What `SOLVABLE` says, or whether there is one seat."""
+        return len(self.ROLES) == 1 if self.SOLVABLE is None else self.SOLVABLE
+
     @classmethod
     def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
         """The tasks of a split, for given parameters. Tasks name only what differs from `PARAMS`,

@@ -90,6 +90,7 @@ class Dice(TextEnv):
     """One seat, chance in the episode: roll up to five times, stop before a one comes."""
 
     ENV_ID = "toys/Dice-v1"
+    SOLVABLE: bool | None = False
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         self._total, self._rolls = 0, 0
@@ -152,6 +153,7 @@ class Stream(TextEnv):
     """One seat; its state is a generator, which cannot be copied: forks run the episode again."""
 
     ENV_ID = "toys/Stream-v1"
+    SOLVABLE: bool | None = False
     metadata = {**TextEnv.metadata, "fork": "replay"}  # noqa: RUF012
 
     def _setup(self, task: Task, rng: random.Random) -> None:
@@ -386,6 +388,12 @@ class BothEnds(Dice):
         return obs, reward, terminated, truncated or terminated, info
 
 
+class Unsaid(Dice):
+    """Ends by its rules and does not say whether it was solved."""
+
+    SOLVABLE = None
+
+
 class UnevenForfeit(Duel):
     """Zero-sum, but a forfeit destroys value."""
 
@@ -498,7 +506,7 @@ BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
     5: (TouchyRender, Rewriter),
     6: (Siamese, SameDice),
     7: (DigitCrash, FirstLetter, Picky, Impatient),
-    8: (Generous, OddParts, UnevenForfeit, BothEnds, Infinite),
+    8: (Generous, OddParts, UnevenForfeit, BothEnds, Infinite, Unsaid),
     9: (Leaky, Choosy),
     10: (OpenHand,),
     12: (Caller, Configured),

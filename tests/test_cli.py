@@ -15,8 +15,12 @@ from typing import Any
 import pytest
 
 from ludus import __version__, cli
+from ludus.envs import registry
 from ludus.envs.registry import MissingExtra
 from ludus.trainer.config import RECIPES
+
+sys.path.insert(0, str(Path(__file__).parent))
+import broken_envs as toys
 
 TINY = (
     "--model", "small:hidden=32,layers=1,heads=2,kv_heads=1", "--episodes", "8", "--steps", "2",
@@ -219,9 +223,6 @@ def test_a_missing_extra_is_named(ludus: Ludus, monkeypatch: pytest.MonkeyPatch)
     assert (status, err) == (2, "ludus: this needs pyspiel: pip install 'ludus[games]'\n")
 
 
-# ---- what it prints -------------------------------------------------------------------------
-
-
 def test_a_missing_extra_that_explains_itself(
     ludus: Ludus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +232,9 @@ def test_a_missing_extra_that_explains_itself(
     monkeypatch.setattr("ludus.commands.list.main", fail)
     says = "ludus: TextWorld's games need TextWorld: pip install 'ludus[textworld]'\n"
     assert ludus("list") == (2, "", says)
+
+
+# ---- what it prints -------------------------------------------------------------------------
 
 
 def test_help(ludus: Ludus) -> None:
@@ -313,6 +317,28 @@ def test_check(ludus: Ludus) -> None:
     (report,) = json.loads(out)["reports"]
     assert report["env_id"] == "ludus/TicTacToe-v1"
     assert report["ok"] is True
+
+
+def test_check_all_tells_what_is_missing_from_what_is_broken(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(toys.Duel):
+        def __init__(self, **kwargs: Any) -> None:
+            raise MissingExtra("toys/Absent-v1 needs Toys: pip install toys")
+
+    class Odd(toys.Duel):
+        def __init__(self, **kwargs: Any) -> None:
+            raise ImportError("cannot import name 'x'")
+
+    monkeypatch.setattr(registry, "_SPECS", {})
+    monkeypatch.setattr(registry, "_plugins_loaded", True)
+    for env in (Absent, Odd, toys.Dice):
+        registry.register(f"toys/{env.__name__}-v1", env)
+    status, out, _ = ludus("check", "--all", "--episodes", "1")
+    assert status == 1
+    assert "toys/Absent-v1: skipped: toys/Absent-v1 needs Toys: pip install toys" in out
+    assert "1 of 3 passed, 1 skipped, failed: toys/Odd-v1" in out
+    assert "making it" in out
 
 
 def test_print_config(ludus: Ludus) -> None:

@@ -33,10 +33,6 @@ def _knows_plans(env: TextEnv) -> bool:
     return golden is not None and bool(golden.plan)
 
 
-def _says_success(env: TextEnv) -> bool:
-    return len(env.ROLES) == 1 if env.SOLVABLE is None else env.SOLVABLE
-
-
 def _has_tools(env: TextEnv) -> bool:
     return isinstance(env, UsesTools) and bool(env.tools()) and env.params["max_calls"] > 0
 
@@ -46,7 +42,7 @@ NEEDS: Mapping[str, Need] = {
     "one seat": Need("exactly one seat", lambda env: len(env.ROLES) == 1),
     "golden": Need("golden answers", _knows_answers, tag="golden"),
     "plan": Need("plans that solve the task", _knows_plans, tag="golden"),
-    "success": Need("episodes that are solved or not", _says_success),
+    "success": Need("episodes that are solved or not", lambda env: env.solvable),
     "tools": Need("tools to call", _has_tools, tag="tools"),
     "fork": Need("episodes that fork", lambda env: env.metadata["fork"] != "none"),
 }

@@ -128,7 +128,7 @@ class OpenSpiel(TextEnv):
     """
 
     ENV_ID = "ludus/OpenSpiel-v1"
-    SOLVABLE = False
+    SOLVABLE: bool | None = False
     ROLES: tuple[str, ...] = ("player_0", "player_1")
     ZERO_SUM = True
     SPLIT_BY = "none"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -51,6 +51,13 @@ class Report:
     items: tuple[Item, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the environment was made with, where not its defaults."""
+
+    @classmethod
+    def unmade(cls, env_id: str, error: Exception) -> Self:
+        """Of an environment that cannot even be made."""
+        detail = f"{type(error).__name__}: {error}"
+        item = Item(number=0, name="making it", status="failed", detail=detail, seconds=0.0)
+        return cls(env_id=env_id, items=(item,))
 
     @property
     def ok(self) -> bool:

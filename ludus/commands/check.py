@@ -3,17 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from tyro.conf import Positional
 
 from ludus.cli import parse
 from ludus.envs import spec, specs
-from ludus.envs.registry import make
-
-if TYPE_CHECKING:
-    from ludus.envs.check import Report
+from ludus.envs.check import ITEMS, Report, check_env
+from ludus.envs.registry import MissingExtra, make
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,18 @@ def main(args: Sequence[str]) -> int:
     for n, id in enumerate(ids, 1):
         try:
             make(id).close()
-        except (ValueError, ImportError) as error:
+        except Exception as error:
             if not options.all:
                 raise
-            skipped[id] = " ".join(str(error).split())  # data, a package or a program is missing
+            if not _is_missing(error, id):
+                reports.append(Report.unmade(id, error))
+            else:
+                skipped[id] = " ".join(str(error).split())
+                continue
         else:
             reports.append(_check(id, options, f"{n} of {len(ids)}"))
-            if not options.json:
-                Console().print(reports[-1].table())
+        if not options.json:
+            Console().print(reports[-1].table())
     if options.json:
         print(json.dumps({"reports": [r.to_json() for r in reports], "skipped": skipped}, indent=1))
     else:
@@ -67,10 +68,15 @@ def main(args: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _check(id: str, options: CheckOptions, place: str) -> "Report":
-    """Check one, and say on a terminal how far it is."""
-    from ludus.envs.check import ITEMS, check_env
+def _is_missing(error: Exception, id: str) -> bool:
+    """Whether a package, a program or data are not here, and nothing is wrong."""
+    return isinstance(error, MissingExtra) or (
+        isinstance(error, ValueError) and "needs data" in spec(id).tags
+    )
 
+
+def _check(id: str, options: CheckOptions, place: str) -> Report:
+    """Check one, and say on a terminal how far it is."""
     episodes = options.episodes or (1 if "slow" in spec(id).tags else 20)
     left = [name for name, _ in ITEMS.values()]
     with Console(stderr=True).status("") as status:
