@@ -6,18 +6,23 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # pip answers from what it finds; it is asked for torch first, because other packages would take
 # whichever build of it they meet.
+TRAIN := $(VENV)/.train
 STAMP := $(VENV)/.installed
 
-.PHONY: train test lint types docs-check clean
+.PHONY: train test lint types clean
 
-$(STAMP): pyproject.toml constraints.txt
+$(TRAIN): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip
 	$(PIP) -c constraints.txt torch
+	$(PIP) -c constraints.txt -e '.[train]'
+	touch $@
+
+$(STAMP): $(TRAIN)
 	$(PIP) -c constraints.txt -e '.[dev]'
 	touch $@
 
-train: $(STAMP)
+train: $(TRAIN)
 	$(BIN)/ludus train kuhn-selfplay --resume
 
 test: $(STAMP)

@@ -1,8 +1,8 @@
 """Who answers: anything that maps a seat's view of an environment to a reply.
 
 Opponents are data. A spec names an agent, with an argument after a colon: "random", "expert",
-"hasty:0.8", "minimax", "mcts:200", "nash", "negotiator", "bargainer", "human", or the path of a
-checkpoint or model folder.
+"hasty:0.8", "minimax", "mcts:200", "nash", "negotiator", "bargainer", "human". Language models in
+folders are opponents too: `ludus.trainer.opponent`.
 """
 
 import difflib

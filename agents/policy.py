@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, fsum
 
 from ludus.agents.chat import Chat
@@ -82,10 +82,4 @@ class ModelAgent:
 
 def sampling_for(chat: Chat, sampling: SamplingParams) -> SamplingParams:
     """The same sampling, stopping where the chat's replies stop."""
-    return SamplingParams(
-        max_tokens=sampling.max_tokens,
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p,
-        stop_ids=chat.stop_ids,
-    )
+    return replace(sampling, stop_ids=chat.stop_ids)

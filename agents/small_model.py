@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -192,8 +193,9 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"cannot load a model and a tokenizer from {name!r}: {reason}") from error
+        what = f"folder {name!r}" if folder.is_dir() else f"{name!r}, which is no folder here"
+        reason = shorten(str(error), 200, placeholder=" ...")
+        raise ValueError(f"cannot load a model and a tokenizer from {what}: {reason}") from error
     finally:
         if had_bars:
             enable_progress_bar()

@@ -85,6 +85,13 @@ class Echo(TextEnv):
 class EvenChat(Chat):
     """Ends every reply itself, also one that drew the end: conversations are equally long."""
 
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__(tokenizer)
+        self._ends, self.stop_ids = self.stop_ids, ()
+
+    def _text(self, ids: tuple[int, ...]) -> str:
+        return super()._text(ids[:-1] if ids and ids[-1] in self._ends else ids)
+
     def _bridge(self, messages: tuple[Message, ...], last_id: int) -> tuple[int, ...]:
         return super()._bridge(messages, -1)
 
@@ -99,7 +106,7 @@ class Ours:
             self.engine,
             EvenChat(tokenizer),
             lambda: Echo(turns=turns),
-            SamplingParams(max_tokens=reply),  # no stop tokens
+            SamplingParams(max_tokens=reply),
         )
         self.learner = Learner(model, ppo(), betas=BETAS, grad_clip=CLIP)
         self.steps = 0
@@ -107,10 +114,12 @@ class Ours:
         """By step: rollout, packing, update."""
 
     def sample(self) -> tuple[list[Trajectory], Advantages]:
+        """A step's trajectories and advantages."""
         episodes = self.rollout.play(self.tasks, seed=self.steps)
         return [t for e in episodes for t in e.trajectories], GroupMean()(episodes)
 
     def step(self) -> None:
+        """Sample, pack and update; notes the seconds."""
         self.steps += 1
         at = [now()]
         trajectories, advantages = self.sample()
@@ -122,6 +131,7 @@ class Ours:
         self.seconds.append((at[1] - at[0], at[2] - at[1], at[3] - at[2]))
 
     def update(self, batches: Sequence[MicroBatch], lr: float = LR) -> dict[str, float]:
+        """One optimizer step."""
         metrics = self.learner.update(
             batches, Coefficients(lr=lr, entropy=0.0, kl=0.0), version=self.engine.version
         )
@@ -151,9 +161,11 @@ class TakeTurns(TrainerCallback):  # type: ignore[misc]
         self.seconds: list[float] = []
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        """TRL's step begins."""
         self._began = now()
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """TRL's step is over: the other side's turn."""
         self.seconds.append(now() - self._began)
         self.other()
 
@@ -171,11 +183,59 @@ def make_theirs(
     callback: TrainerCallback,
 ) -> Theirs:
     """TRL's trainer for the same work."""
-    chat = EvenChat(tokenizer)
     prompts = []
     for task in tasks[::GROUP]:
         obs, _ = Echo(turns=turns).reset(options={"task": task})
         prompts.append([message._asdict() for message in obs.messages])
+    trainer = Theirs(
+        model=model,
+        processing_class=tokenizer,
+        reward_funcs=_played if turns > 1 else _answered,
+        rollout_func=_turn_by_turn(EvenChat(tokenizer), turns) if turns > 1 else None,
+        train_dataset=Dataset.from_dict({"prompt": prompts}),
+        callbacks=[callback],
+        args=GRPOConfig(
+            output_dir=folder,
+            max_steps=rounds + 1,
+            gradient_accumulation_steps=len(tasks) // GROUP,
+            max_completion_length=reply,
+            generation_kwargs={"eos_token_id": -1 if continuous else None},
+            use_transformers_continuous_batching=continuous,
+            **SAME,
+        ),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.eos_token_ids = [-1]  # none ends a completion
+    trainer.rollout_s = []
+    return trainer
+
+
+SAME: dict[str, Any] = {
+    "per_device_train_batch_size": GROUP,
+    "num_generations": GROUP,
+    "loss_type": "dapo",  # mean over the tokens of the step
+    "scale_rewards": "none",
+    "beta": 0.0,
+    "learning_rate": LR,
+    "lr_scheduler_type": "constant",
+    "adam_beta1": BETAS[0],
+    "adam_beta2": BETAS[1],
+    "max_grad_norm": CLIP,
+    "shuffle_dataset": False,
+    "gradient_checkpointing": False,
+    "bf16": False,
+    "use_cpu": True,
+    "dataloader_pin_memory": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "disable_tqdm": True,
+}
+"""What TRL is told so that its step is ours."""
+
+
+def _turn_by_turn(chat: EvenChat, turns: int) -> Callable[..., dict[str, Any]]:
+    """A rollout of several turns, as TRL's `rollout_func` wants it."""
 
     def play(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
         envs = [Echo(turns=turns) for _ in prompts]
@@ -198,55 +258,19 @@ def make_theirs(
             "ret": [env.returns["player_0"] for env in envs],
         }
 
-    def played(completions: list[Any], ret: list[float], **kwargs: Any) -> list[float]:
-        return ret
+    return play
 
-    def answered(completions: list[Any], **kwargs: Any) -> list[float]:
-        env, rewards = Echo(), []
-        for (message,) in completions:
-            env.reset(seed=0)
-            rewards.append(env.step(message["content"])[1])
-        return rewards
 
-    trainer = Theirs(
-        model=model,
-        processing_class=tokenizer,
-        reward_funcs=played if turns > 1 else answered,
-        rollout_func=play if turns > 1 else None,
-        train_dataset=Dataset.from_dict({"prompt": prompts}),
-        callbacks=[callback],
-        args=GRPOConfig(
-            output_dir=folder,
-            max_steps=rounds + 1,
-            per_device_train_batch_size=GROUP,
-            gradient_accumulation_steps=len(tasks) // GROUP,
-            num_generations=GROUP,
-            max_completion_length=reply,
-            generation_kwargs={"eos_token_id": -1 if continuous else None},
-            use_transformers_continuous_batching=continuous,
-            loss_type="dapo",  # mean over the tokens of the step
-            scale_rewards="none",
-            beta=0.0,
-            learning_rate=LR,
-            lr_scheduler_type="constant",
-            adam_beta1=BETAS[0],
-            adam_beta2=BETAS[1],
-            max_grad_norm=CLIP,
-            shuffle_dataset=False,
-            gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
-            dataloader_pin_memory=False,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-        ),
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.eos_token_ids = [-1]  # none ends a completion
-    trainer.rollout_s = []
-    return trainer
+def _played(completions: list[Any], ret: list[float], **kwargs: Any) -> list[float]:
+    return ret
+
+
+def _answered(completions: list[Any], **kwargs: Any) -> list[float]:
+    env, rewards = Echo(), []
+    for (message,) in completions:
+        env.reset(seed=0)
+        rewards.append(env.step(message["content"])[1])
+    return rewards
 
 
 def differences(ours: Ours, theirs: Theirs) -> tuple[float, float]:
@@ -322,21 +346,40 @@ def layouts(ours: Ours, rounds: int) -> dict[str, float]:
     return best
 
 
+def compare(
+    turns: int, model: Any, tokenizer: Any, tasks: Sequence[Task], *, rounds: int, continuous: bool
+) -> Ours:
+    """Print a row for each side with so many turns."""
+    N = len(tasks)
+    reply = REPLY[turns]
+    ours = Ours(copy.deepcopy(model), tokenizer, tasks, turns, reply)
+    clock = TakeTurns(ours.step)
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = make_theirs(
+            copy.deepcopy(model), tokenizer, tasks, turns, reply, folder,
+            rounds=rounds, continuous=continuous, callback=clock,
+        )  # fmt: skip
+        theirs.train()
+    trajectories, _ = ours.sample()
+    nodes = [node for t in trajectories for node in t.leaf.path()]
+    total = sum(len(node.ids) for node in nodes)
+    sampled = sum(len(node.ids) for node in nodes if node.is_action)
+    assert sampled == theirs.sampled == N * turns * reply, (sampled, theirs.sampled)
+    assert total == theirs.total, (total, theirs.total)
+    theirs_s = min(clock.seconds)
+    ours_s = min(map(sum, ours.seconds))
+    name = _counted(turns)
+    _row(f"{name}, TRL", N, theirs_s, min(theirs.rollout_s))
+    logp, gradient = differences(ours, theirs)
+    _row(f"{name}, ours", N, ours_s, min(s[0] for s in ours.seconds), end="")
+    print(f"  {theirs_s / ours_s:6.2f} x  {logp:.1e}, {gradient:.1e}")
+    print(f"{'':22}{total // N} tokens a trajectory, {sampled // N} of them sampled")
+    return ours
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compare training steps with TRL's.")
-    parser.add_argument("--rounds", type=int, default=3, help="the fastest of this many counts")
-    parser.add_argument("--turns", type=int, nargs="+", default=list(REPLY), choices=list(REPLY))
-    parser.add_argument("--hidden", type=int, default=128, help="width of the model")
-    parser.add_argument("--layers", type=int, default=4, help="layers of the model")
-    parser.add_argument("--trajectories", type=int, default=32, help=f"a step; {GROUP} a task")
-    parser.add_argument("--threads", type=int, default=None, help="of torch")
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="processor time instead of the clock's: with --threads 1, for busy machines",
-    )
-    parser.add_argument("--continuous", action="store_true", help="how TRL generates")
-    args = parser.parse_args()
+    """Compare, then our layouts with each other."""
+    args = _options()
     if args.cpu_time:
         global now
         now = time.process_time
@@ -357,34 +400,35 @@ def main() -> None:
         f"{'ours is':>8}  max |diff| of log-probs, gradient"
     )
     for turns in args.turns:
-        reply = REPLY[turns]
-        ours = Ours(copy.deepcopy(model), tokenizer, tasks, turns, reply)
-        clock = TakeTurns(ours.step)
-        with tempfile.TemporaryDirectory() as folder:
-            theirs = make_theirs(
-                copy.deepcopy(model), tokenizer, tasks, turns, reply, folder,
-                rounds=args.rounds, continuous=args.continuous, callback=clock,
-            )  # fmt: skip
-            theirs.train()
-        trajectories, _ = ours.sample()
-        nodes = [node for t in trajectories for node in t.leaf.path()]
-        total = sum(len(node.ids) for node in nodes)
-        sampled = sum(len(node.ids) for node in nodes if node.is_action)
-        assert sampled == theirs.sampled == N * turns * reply, (sampled, theirs.sampled)
-        assert total == theirs.total, (total, theirs.total)
-        theirs_s = min(clock.seconds)
-        ours_s = min(map(sum, ours.seconds))
-        name = f"{turns} turn{'s' * (turns > 1)}"
-        _row(f"{name}, TRL", N, theirs_s, min(theirs.rollout_s))
-        logp, gradient = differences(ours, theirs)
-        _row(f"{name}, ours", N, ours_s, min(s[0] for s in ours.seconds), end="")
-        print(f"  {theirs_s / ours_s:6.2f} x  {logp:.1e}, {gradient:.1e}")
-        print(f"{'':22}{total // N} tokens a trajectory, {sampled // N} of them sampled")
+        ours = compare(
+            turns, model, tokenizer, tasks, rounds=args.rounds, continuous=args.continuous
+        )
     best = layouts(ours, args.rounds)
-    print(f"\nour update alone, {name:8}{'traj/s':>8} {'seconds':>8}")
+    print(f"\nour update alone, {_counted(turns):8}{'traj/s':>8} {'seconds':>8}")
     for way, seconds in best.items():
         ratio = best["one row a turn"] / seconds
         print(f"{way:25} {N / seconds:8.1f} {seconds:8.3f}  {ratio:.2f} x")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Compare training steps with TRL's.")
+    parser.add_argument("--rounds", type=int, default=3, help="the fastest of this many counts")
+    parser.add_argument("--turns", type=int, nargs="+", default=list(REPLY), choices=list(REPLY))
+    parser.add_argument("--hidden", type=int, default=128, help="width of the model")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the model")
+    parser.add_argument("--trajectories", type=int, default=32, help=f"a step; {GROUP} a task")
+    parser.add_argument("--threads", type=int, default=None, help="of torch")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="processor time instead of the clock's: with --threads 1, for busy machines",
+    )
+    parser.add_argument("--continuous", action="store_true", help="how TRL generates")
+    return parser.parse_args()
+
+
+def _counted(turns: int) -> str:
+    return f"{turns} turn{'s' * (turns > 1)}"
 
 
 def _row(name: str, count: int, step: float, rollout: float, end: str = "\n") -> None:

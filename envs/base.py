@@ -1,9 +1,10 @@
 """The environment protocol: a `gymnasium.Env` over text that knows seats, tasks and forks.
 
 An author writes the hooks of `definition.py` (`_setup`, `_rules`, `_observe`, `_legal`, `_acting`,
-`_apply`); here are reset, step, the policy on bad replies, limits and forks, in `conversation.py`
-what seats are shown, and in `episode.py` the state they share. What other libraries want to see
-(PettingZoo, one seat against opponents) are functions in `ludus.envs.views`, not methods here.
+`_apply`); here are reset, step, the policy on bad replies, limits and replays, in `conversation.py`
+what seats are shown, and in `episode.py` the state they share and how it forks. What other
+libraries want to see (PettingZoo, one seat against opponents) are functions in `ludus.envs.views`,
+not methods here.
 """
 
 import random
@@ -96,6 +97,7 @@ class TextEnv(Conversation):
         self._task_sets = {}
         self._no_rewards = dict.fromkeys(self.ROLES, 0.0)
         self._begin(Task(self.ENV_ID, split, -1, 0), 0)
+        self.__dict__.update(dict.fromkeys(self.DERIVED))
         self._base_names = frozenset(self.__dict__) | {"_base_names", "_np_random_seed", "spec"}
 
     # ---- Gymnasium --------------------------------------------------------------------------
@@ -275,34 +277,7 @@ class TextEnv(Conversation):
                 break
         return {r: self.observe(r) for r in self.ROLES}, rewards, terminated, truncated, info
 
-    # ---- branching --------------------------------------------------------------------------
-
-    def fork(self, n: int = 1, *, reseed: int | None = None) -> list[Self]:
-        """Independent copies of the episode as it stands.
-
-        Args:
-            n: How many.
-            reseed: Gives copy i a chance stream of its own, from (reseed, i); by default all go on
-                with the stream of the original.
-
-        Raises:
-            ValueError: If the environment cannot be forked.
-        """
-        if self.metadata["fork"] == "none":
-            raise ValueError(f"{self.ENV_ID} cannot be forked")
-        twins = [self._copy() for _ in range(n)]
-        if reseed is not None:
-            for i, twin in enumerate(twins):
-                twin._reseed(derive_seed("fork", reseed, i))
-        return twins
-
-    def _copy(self) -> Self:
-        twin = object.__new__(type(self))
-        if self.metadata["fork"] == "state":
-            twin.__dict__.update(self.get_state())
-        else:
-            twin.set_state(self.get_state())
-        return twin
+    # ---- replay -----------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
         """The episode and all that decides how it goes on; picklable. For `set_state`."""
@@ -329,12 +304,6 @@ class TextEnv(Conversation):
         if state["replay"] is not None:
             self._run(state["replay"])
         self.__dict__.update(state["after"])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.get_state()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.set_state(state)
 
     @classmethod
     def from_replay(cls, replay: Replay) -> Self:

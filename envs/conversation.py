@@ -1,7 +1,10 @@
 """What seats are shown and asked, in the words and the format of the environment."""
 
+from collections.abc import Sequence
+
 from ludus.envs.episode import Episode
 from ludus.envs.formats import ActionFormat
+from ludus.envs.outcome import Golden
 from ludus.envs.skin import Skin
 from ludus.envs.text import Message, Obs
 
@@ -50,6 +53,15 @@ class Conversation(Episode):
                 for message in self._transcripts[role]
             )
         return None
+
+    def _known_way(self, moves: Sequence[str]) -> Golden | None:
+        """For `golden`, where moves are known that lead to success: the first is right, and all of
+        them are a plan if turns are left for them. None if there are no moves."""
+        if not moves:
+            return None
+        plan = tuple(self.format.write(move) for move in moves)
+        in_time = len(plan) <= self.MAX_TURNS - len(self._log)
+        return Golden(action=plan[0], plan=plan if in_time else None)
 
     def _prompt(self, seat: str) -> None:
         inbox = self._inbox[seat]

@@ -33,6 +33,9 @@ class Definition(gymnasium.Env[str, str]):
     ZERO_SUM: bool = False
     PERFECT_INFORMATION: bool | None = None
     """Whether every seat knows all. None lets `_secrets` and `worlds` say."""
+    SOLVABLE: bool | None = None
+    """Whether episodes are solved or not, and `Outcome.success` says which. None: those of one seat
+    are."""
     FORFEIT: tuple[float, float] = (-1.0, 1.0)
     MAX_TURNS: int = 64
     """Replies, of all seats together, after which the episode is truncated."""
@@ -44,9 +47,14 @@ class Definition(gymnasium.Env[str, str]):
     MAX_INVALID: ClassVar[int] = 2
     PARAMS: ClassVar[Mapping[str, Any]] = {}
     """Names and defaults of the environment's own parameters; JSON."""
+    CHECK: ClassVar[Mapping[str, Any]] = {}
+    """Arguments that `ludus check` makes it with, where checking its defaults would take long."""
     VOCABULARY: tuple[str, ...] = ()
     """Words and phrases that a skin renames, see `ludus.envs.skin`: the game's name, its moves,
     cards and pieces. Not words that the rules are told with. "=3 by 3" keeps a phrase."""
+    DERIVED: tuple[str, ...] = ()
+    """Attributes that are made of the others when they are needed, and None until then. They are
+    no part of the episode's state, and forks share them."""
 
     # ---- written; _setup, _rules and _apply by every author ---------------------------------
 
@@ -101,6 +109,11 @@ class Definition(gymnasium.Env[str, str]):
     def _render(self) -> str:
         """The position, for people. By default what the seat to act sees."""
         return ""
+
+    @property
+    def solvable(self) -> bool:
+        """What `SOLVABLE` says, or whether there is one seat."""
+        return len(self.ROLES) == 1 if self.SOLVABLE is None else self.SOLVABLE
 
     @classmethod
     def tasks(cls, split: str = "train", **params: Any) -> TaskSet:

@@ -1,13 +1,13 @@
-"""The state of an episode: what decides it, and how it is looked at, copied, hashed, recorded."""
+"""The state of an episode: what decides it, and how it is looked at, forked, hashed, recorded."""
 
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from ludus.envs.definition import Definition
 from ludus.envs.outcome import Outcome, Replay
 from ludus.envs.state import copy_value, hash_value
-from ludus.envs.task import Task, TaskSet
+from ludus.envs.task import Task, TaskSet, derive_seed
 from ludus.envs.text import Message
 
 
@@ -83,6 +83,35 @@ class Episode(Definition):
         self._chance = self._stream(seed)
         self._reseeds.append((len(self._log), seed))
 
+    def fork(self, n: int = 1, *, reseed: int | None = None) -> list[Self]:
+        """Independent copies of the episode as it stands.
+
+        Args:
+            n: How many.
+            reseed: Gives copy i a chance stream of its own, from (reseed, i); by default all go on
+                with the stream of the original.
+
+        Raises:
+            ValueError: If the environment cannot be forked.
+        """
+        if self.metadata["fork"] == "none":
+            raise ValueError(f"{self.ENV_ID} cannot be forked")
+        twins = [self._copy() for _ in range(n)]
+        if reseed is not None:
+            for i, twin in enumerate(twins):
+                twin._reseed(derive_seed("fork", reseed, i))
+        return twins
+
+    def _copy(self) -> Self:
+        twin = object.__new__(type(self))
+        if self.metadata["fork"] == "state":
+            twin.__dict__.update(self.get_state())
+        else:
+            twin.set_state(self.get_state())
+        for name in self.DERIVED:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
     def get_state(self) -> dict[str, Any]:
         """The episode and all that decides how it goes on; picklable. For `set_state`."""
         base = self._base_names
@@ -98,6 +127,7 @@ class Episode(Definition):
         state["_chance"] = None if self._chance is None else copy_value(self._chance)
         state["_action_space"] = None  # it draws from the legal actions of one object
         state["_np_random"] = None  # only its seed is used, see reset
+        state.update(dict.fromkeys(self.DERIVED))
         return state
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -105,6 +135,12 @@ class Episode(Definition):
         self.__dict__.clear()
         self.__dict__.update(state)
         self.__dict__.update(self.get_state())  # so that playing on leaves `state` as it is
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.get_state()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.set_state(state)
 
     def replay(self) -> Replay:
         """The episode so far as its causes."""

@@ -37,13 +37,14 @@ def _seat_info(env: TextEnv, seat: str, info: Info) -> Info:
     return {**info, "seat": seat, "legal_actions": legal}
 
 
-class AECView(AECEnv[str, Obs, str]):  # type: ignore[misc]
-    """One seat acts at a time. Simultaneous moves are asked for in turn, unseen by the others."""
+class _View:
+    """What both views say of an environment. Stands before PettingZoo's class, whose own methods
+    raise."""
 
     def __init__(self, env: TextEnv) -> None:
         super().__init__()
         self.env = env
-        self.metadata = {**env.metadata, "name": env.ENV_ID, "is_parallelizable": True}
+        self.metadata = {**env.metadata, "name": env.ENV_ID}
         self.render_mode = env.render_mode
         self.possible_agents = list(env.ROLES)
         self.agents: list[str] = []
@@ -55,8 +56,24 @@ class AECView(AECEnv[str, Obs, str]):  # type: ignore[misc]
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> TextSpace:
-        """Texts; `sample` draws a legal action."""
+        """Texts; `sample` draws a legal action, or the empty text for a seat that waits."""
         return self.action_spaces[agent]
+
+    def render(self) -> str | None:
+        """As `TextEnv.render`."""
+        return self.env.render()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+
+class AECView(_View, AECEnv[str, Obs, str]):  # type: ignore[misc]
+    """One seat acts at a time. Simultaneous moves are asked for in turn, unseen by the others."""
+
+    def __init__(self, env: TextEnv) -> None:
+        super().__init__(env)
+        self.metadata = {**self.metadata, "is_parallelizable": True}
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """As `TextEnv.reset`."""
@@ -95,35 +112,10 @@ class AECView(AECEnv[str, Obs, str]):  # type: ignore[misc]
         """As `TextEnv.observe`."""
         return self.env.observe(agent)
 
-    def render(self) -> str | None:
-        """As `TextEnv.render`."""
-        return self.env.render()
 
-    def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
-
-
-class ParallelView(ParallelEnv[str, Obs, str]):  # type: ignore[misc]
+class ParallelView(_View, ParallelEnv[str, Obs, str]):  # type: ignore[misc]
     """All seats are stepped together. A seat that is not to act is not heard: its entry, if there
     is one, is passed over. One that is to act and has no entry sends the empty text."""
-
-    def __init__(self, env: TextEnv) -> None:
-        self.env = env
-        self.metadata = {**env.metadata, "name": env.ENV_ID}
-        self.render_mode = env.render_mode
-        self.possible_agents = list(env.ROLES)
-        self.agents: list[str] = []
-        self.observation_spaces = {seat: TextSpace() for seat in env.ROLES}
-        self.action_spaces = _action_spaces(env)
-
-    def observation_space(self, agent: str) -> TextSpace:
-        """Texts."""
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent: str) -> TextSpace:
-        """Texts; `sample` draws a legal action, or the empty text for a seat that waits."""
-        return self.action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -146,14 +138,6 @@ class ParallelView(ParallelEnv[str, Obs, str]):  # type: ignore[misc]
             self.agents = []
         ended, cut = dict.fromkeys(seats, terminated), dict.fromkeys(seats, truncated)
         return observations, rewards, ended, cut, infos
-
-    def render(self) -> str | None:
-        """As `TextEnv.render`."""
-        return self.env.render()
-
-    def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
 
 
 def to_aec(env: TextEnv) -> AECView:

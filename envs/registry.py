@@ -127,9 +127,17 @@ def spec(id: str) -> Spec:
     if id not in _SPECS:
         _load_plugins()
     if id not in _SPECS:
-        near = difflib.get_close_matches(id, _SPECS, n=3, cutoff=0.4) or sorted(_SPECS)
-        raise UnknownEnv(f"unknown environment {id!r}, nearest: {', '.join(near)}")
+        raise UnknownEnv(f"unknown environment {id!r}, {_instead(id)}")
     return _SPECS[id]
+
+
+def _instead(id: str) -> str:
+    """What somebody may have meant by an id that nothing has."""
+    namespace, slash, _ = id.partition("/")
+    if slash and not any(known.startswith(f"{namespace}/") for known in _SPECS):
+        return f"name the module that registers it as well, as in my_module:{id}"
+    near = difflib.get_close_matches(id, _SPECS, n=3, cutoff=0.4)
+    return f"nearest: {', '.join(near)}" if near else "ludus list shows those there are"
 
 
 def specs() -> list[Spec]:

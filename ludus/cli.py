@@ -5,11 +5,16 @@ line on standard error and exit status 2, never a traceback.
 """
 
 import contextlib
+import dataclasses
 import difflib
+import errno
 import importlib
 import io
+import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ludus import __version__
@@ -36,9 +41,20 @@ class UsageError(ValueError):
 
 
 def parse(
-    options: type[Options], args: Sequence[str], command: str, default: Any = None
+    options: type[Options],
+    args: Sequence[str],
+    command: str,
+    default: Any = None,
+    about: str | None = None,
 ) -> Options:
     """Options from arguments.
+
+    Args:
+        options: A dataclass; its fields' docstrings are the help.
+        args: What followed the command.
+        command: Its name.
+        default: Where the defaults come from, if not from the class.
+        about: What `--help` says above the options, if not the class's docstring.
 
     Raises:
         UsageError: With tyro's reason in one line.
@@ -47,25 +63,70 @@ def parse(
 
     said = io.StringIO()
     given: dict[str, Any] = {} if default is None else {"default": default}
+    if {"-h", "--help"} & set(args):
+        _join_lines(options)
     try:
         with contextlib.redirect_stderr(said):
-            parsed: Options = tyro.cli(options, args=list(args), prog=f"ludus {command}", **given)
+            parsed: Options = tyro.cli(
+                options,
+                args=list(args),
+                prog=f"ludus {command}",
+                description=about,
+                config=(tyro.conf.FlagCreatePairsOff,),
+                **given,
+            )
             return parsed
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        raise UsageError(f"{_first_words(said.getvalue())} (ludus {command} --help)") from None
+        reason = _reason(said.getvalue()).removeprefix(f"Error parsing {options.__name__}: ")
+        raise UsageError(f"{reason} (ludus {command} --help)") from None
 
 
-def _first_words(box: str) -> str:
-    """The reason out of tyro's framed message: the lines between the frame and the first rule."""
-    lines = []
-    for line in box.splitlines()[1:]:
-        text = line.strip("│ ").strip()
-        if text.startswith(("─", "╰")):
-            break
-        lines.append(text)
-    return " ".join(lines)
+def unknown(kind: str, name: str, known: Collection[str]) -> UsageError:
+    """The error for a name that is none of the known ones."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(f"unknown {kind} {name!r}, {hint}{kind}s: {', '.join(known)}")
+
+
+def _join_lines(options: Any) -> None:
+    """Give tyro each field's description as one line, to be wrapped to the terminal; by itself it
+    keeps the line breaks of an indented docstring."""
+    from docstring_parser import parse_from_object
+
+    said = {p.arg_name: p.description or "" for p in parse_from_object(options).params}
+    for field in dataclasses.fields(options):
+        if field.name in said:
+            field.metadata = MappingProxyType({"help": " ".join(said[field.name].split())})
+
+
+def json_object(name: str, text: str) -> dict[str, Any]:
+    """The value of an option that is a JSON object.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a JSON object, such as '{{\"goal\": 5}}', got {text!r}")
+    return value
+
+
+def _reason(box: str) -> str:
+    """The reason out of tyro's message, which is framed, or where the terminal has no line drawing
+    ruled with hyphens: what stands between the title and the next rule; and the option that was
+    meant, as far as tyro knows."""
+    _, *lines = (line.strip("│ ") for line in box.splitlines())
+    rules = [i for i, line in enumerate(lines) if not line.strip("─-╰╯")]
+    start = 1 if rules[:1] == [0] else 0
+    end = next((i for i in rules if i >= start), len(lines))
+    guesses = lines[lines.index("Perhaps you meant:") :] if "Perhaps you meant:" in lines else []
+    meant = next((line.split()[0] for line in guesses if line.startswith("--")), "").rstrip(",")
+    return " ".join(lines[start:end]) + (f", did you mean {meant}?" if meant else "")
 
 
 def _help() -> str:
@@ -92,9 +153,7 @@ def run(args: Sequence[str]) -> int:
         return 0
     name, *rest = args
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"unknown command {name!r}, {hint}commands: {', '.join(COMMANDS)}")
+        raise unknown("command", name, COMMANDS)
     module = importlib.import_module(f"ludus.commands.{name.replace('-', '_')}")
     status: int = module.main(rest)
     return status
@@ -102,27 +161,50 @@ def run(args: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the `ludus` program."""
+    sys.path.append(os.getcwd())  # as `python -m` does, so that "my_module:me/Game-v1" is found
     try:
         status = run(sys.argv[1:])
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
+        if extra is not None:
+            reason = f"this needs {error.name}: pip install 'ludus[{extra}]'"
+        elif type(error) is not ModuleNotFoundError:  # a `MissingExtra`, which says it all
+            reason = str(error)
+        else:
             raise
-        print(f"ludus: this needs {error.name}: pip install 'ludus[{extra}]'", file=sys.stderr)
+        print(f"ludus: {reason}", file=sys.stderr)
         status = 2
     except (ValueError, TypeError) as error:
         if not _is_users(error):
             raise
         print(f"ludus: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        print(f"ludus: {error.strerror}: {error.filename}", file=sys.stderr)
-        status = 2
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         status = 0
+    except OSError as error:
+        if error.errno not in _ERRNOS:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        print(f"ludus: {error.strerror}{where}", file=sys.stderr)
+        status = 2
     sys.exit(status)
+
+
+_ERRNOS = {
+    errno.EACCES,
+    errno.EADDRINUSE,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What a file system or a port says to a user; other errors are ours."""
 
 
 _EXTRAS = {

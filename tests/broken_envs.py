@@ -7,8 +7,9 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from ludus.envs import Golden, InvalidMove, Message, Obs, Outcome, Task, TextEnv
+from ludus.envs import Golden, InvalidMove, Message, Obs, Outcome, Task, TaskSet, TextEnv
 from ludus.envs.base import Info
+from ludus.envs.task import Rows
 
 # ---- healthy --------------------------------------------------------------------------------
 
@@ -89,6 +90,7 @@ class Dice(TextEnv):
     """One seat, chance in the episode: roll up to five times, stop before a one comes."""
 
     ENV_ID = "toys/Dice-v1"
+    SOLVABLE: bool | None = False
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         self._total, self._rolls = 0, 0
@@ -151,6 +153,7 @@ class Stream(TextEnv):
     """One seat; its state is a generator, which cannot be copied: forks run the episode again."""
 
     ENV_ID = "toys/Stream-v1"
+    SOLVABLE: bool | None = False
     metadata = {**TextEnv.metadata, "fork": "replay"}  # noqa: RUF012
 
     def _setup(self, task: Task, rng: random.Random) -> None:
@@ -385,6 +388,12 @@ class BothEnds(Dice):
         return obs, reward, terminated, truncated or terminated, info
 
 
+class Unsaid(Dice):
+    """Ends by its rules and does not say whether it was solved."""
+
+    SOLVABLE = None
+
+
 class UnevenForfeit(Duel):
     """Zero-sum, but a forfeit destroys value."""
 
@@ -421,6 +430,33 @@ class OpenHand(Duel):
     def _rules(self, seat: str) -> str:
         other = self.ROLES[1 - self.ROLES.index(seat)]
         return f"{super()._rules(seat)} Theirs: Your number is {self._numbers[other]}."
+
+
+class SharedWorlds(Duel):
+    """Says that content keeps splits apart, and draws from too few worlds."""
+
+    SPLIT_BY = "content"
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, random.Random(task.seed % 3))
+
+
+class OneList(Duel):
+    """Gives the same tasks whatever the split."""
+
+    @classmethod
+    def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
+        """Rows have the same key in every split."""
+        return Rows(cls.ENV_ID, split, [{"number": n} for n in range(20)])
+
+
+class Talkative(Riddle):
+    """A judge that takes a reply's own word for it."""
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        if "right" in moves["player_0"]:
+            return Outcome({"player_0": 1.0}, terminated=True, success=True, reason="solved")
+        return super()._apply(moves)
 
 
 class Caller(Duel):
@@ -470,17 +506,20 @@ BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
     5: (TouchyRender, Rewriter),
     6: (Siamese, SameDice),
     7: (DigitCrash, FirstLetter, Picky, Impatient),
-    8: (Generous, OddParts, UnevenForfeit, BothEnds, Infinite),
-    9: (WrongPlan, Leaky, Choosy),
+    8: (Generous, OddParts, UnevenForfeit, BothEnds, Infinite, Unsaid),
+    9: (Leaky, Choosy),
     10: (OpenHand,),
     12: (Caller, Configured),
     13: (Unpicklable,),
+    11: (SharedWorlds, OneList),
     14: (Tiring,),
+    15: (Talkative,),
 }
 """Caught by exactly that item."""
 
 BROKEN_IN_MANY_WAYS: Mapping[int, tuple[type[TextEnv], ...]] = {
     2: (OneDeck, OneTable),
     4: (Parrot,),
+    9: (WrongPlan,),
 }
-"""Caught by that item, and by others that play more than one episode."""
+"""Caught by that item, and by others that play more than one episode or the golden replies."""

@@ -3,7 +3,9 @@
 import io
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from rich.console import Console
@@ -14,7 +16,7 @@ from ludus.testing import CheckFailed, Item, Report, check_env
 sys.path.insert(0, str(Path(__file__).parent))
 import broken_envs as toys
 
-ALL = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14)
+ALL = tuple(range(1, 16))
 SLOW = {2, 12, 14}  # start processes or take their time: for broken toys run only where they count
 
 
@@ -104,3 +106,16 @@ def test_progress_is_reported_item_by_item() -> None:
     seen: list[int] = []
     check_env(toys.Dice, items=[3, 8], on_item=lambda item: seen.append(item.number))
     assert seen == [3, 8]
+
+
+def test_where_defaults_take_long_a_class_says_what_is_checked() -> None:
+    class Long(toys.Duel):
+        PARAMS: ClassVar[Mapping[str, Any]] = {**toys.Duel.PARAMS, "size": 1000}
+        CHECK: ClassVar[Mapping[str, Any]] = {"size": 2}
+
+    report = check_env(Long, items=[8], episodes=2)
+    assert report.settings == {"size": 2}
+    console = Console(record=True, width=100, file=io.StringIO())
+    report.print(console)
+    assert "(size=2)" in console.export_text()
+    assert check_env(Long(size=3), items=[8], episodes=2).settings["size"] == 3

@@ -1,9 +1,12 @@
 """The command line: what it prints, and that every mistake of a user is one line."""
 
+import dataclasses
+import errno
 import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +15,12 @@ from typing import Any
 import pytest
 
 from ludus import __version__, cli
+from ludus.envs import registry
+from ludus.envs.registry import MissingExtra
 from ludus.trainer.config import RECIPES
+
+sys.path.insert(0, str(Path(__file__).parent))
+import broken_envs as toys
 
 TINY = (
     "--model", "small:hidden=32,layers=1,heads=2,kv_heads=1", "--episodes", "8", "--steps", "2",
@@ -60,16 +68,19 @@ MISTAKES = {
     ),
     "nothing to check": (["check"], "name an environment, or --all"),
     "no such module": (["check", "nowhere:x/Y-v0"], "no module 'nowhere'"),
-    "no such option": (["list", "--jsn"], "--jsn"),
+    "no such option": (["list", "--jsn"], "Unrecognized options: --jsn, did you mean --json?"),
     "no such recipe": (
         ["train", "kuhn-selfply"],
         "unknown recipe 'kuhn-selfply', did you mean kuhn-selfplay?",
     ),
-    "no such training option": (["train", "spiral", "--grup-size", "3"], "--grup-size"),
-    "not a number": (["train", "spiral", "--steps", "many"], "many"),
+    "no such training option": (
+        ["train", "spiral", "--grup-size", "3"],
+        "--grup-size, 3, did you mean --group-size?",
+    ),
+    "not a number": (["train", "spiral", "--steps", "many"], "'many' (ludus train spiral --help)"),
     "group size 0": (
         ["train", "spiral", "--group-size", "0"],
-        "group_size must be more than 0, got 0",
+        "ludus: group_size must be more than 0, got 0",
     ),
     "train in nothing": (
         ["train", "spiral", "--env", "ludus/Chess-v1", "--out", "OUT"],
@@ -115,6 +126,27 @@ MISTAKES = {
     "eval zero episodes": (
         ["eval", "--policy", "RUN", "--episodes", "0"],
         "episodes must be at least 1, got 0",
+    ),
+    "eval to no folder": (
+        ["eval", "--policy", "RUN", "--out", "OUT/eval.json"],
+        "there is no folder",
+    ),
+    "eval two to one file": (
+        ["eval", "--policy", "RUN", "--env", "spiral-heldout", "--out", "FILE"],
+        "--out is the file of one environment, 'spiral-heldout' is 4",
+    ),
+    "eval with no object": (
+        ["eval", "--policy", "RUN", "--env-args", "[1]"],
+        "--env-args must be a JSON object",
+    ),
+    "eval nowhere": (["eval", "--policy", "RUN", "--device", "nowhere"], "device 'nowhere'"),
+    "train nowhere": (
+        ["train", "spiral", "--device", "nowhere", "--out", "OUT"],
+        "device 'nowhere'",
+    ),
+    "eval a misspelt folder": (
+        ["eval", "--policy", "runs/nowhere", "--env", "ludus/KuhnPoker-v1"],
+        "'runs/nowhere', which is no folder here",
     ),
     "a run is there": (
         ["train", "spiral", "--out", "RUN"],
@@ -191,6 +223,17 @@ def test_a_missing_extra_is_named(ludus: Ludus, monkeypatch: pytest.MonkeyPatch)
     assert (status, err) == (2, "ludus: this needs pyspiel: pip install 'ludus[games]'\n")
 
 
+def test_a_missing_extra_that_explains_itself(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise MissingExtra("TextWorld's games need TextWorld: pip install 'ludus[textworld]'")
+
+    monkeypatch.setattr("ludus.commands.list.main", fail)
+    says = "ludus: TextWorld's games need TextWorld: pip install 'ludus[textworld]'\n"
+    assert ludus("list") == (2, "", says)
+
+
 # ---- what it prints -------------------------------------------------------------------------
 
 
@@ -207,6 +250,53 @@ def test_help(ludus: Ludus) -> None:
     status, out, _ = ludus("train", "spiral", "--help")
     assert status == 0
     assert "--group-size INT" in out
+
+
+def test_descriptions_are_wrapped_to_the_terminal(ludus: Ludus) -> None:
+    code, out, _ = ludus("train", "spiral", "--help")
+    assert code == 0
+    # The docstring breaks this sentence in two lines.
+    assert "Its own parameters, as a JSON object, of several environments by id" in out
+    assert "--resume" in out
+    assert "--no-" not in ludus("check", "--help")[1]
+
+
+def test_every_training_option_is_explained() -> None:
+    from docstring_parser import parse_from_object
+
+    from ludus.trainer.config import TrainConfig
+
+    said = {p.arg_name for p in parse_from_object(TrainConfig).params if p.description}
+    assert {f.name for f in dataclasses.fields(TrainConfig)} <= said
+
+
+def test_ones_own_module_is_found_from_the_folder_it_lies_in(tmp_path: Path) -> None:
+    (tmp_path / "my_game.py").write_text(
+        "import ludus\n"
+        "from ludus.envs.games.tictactoe import TicTacToe\n"
+        "ludus.register('me/Game-v1', TicTacToe)\n"
+    )
+    program = (
+        "from ludus.cli import main; main()"  # -P: as a script, without the folder in the path
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "play", "my_game:me/Game-v1", "--seed", "0"],
+        cwd=tmp_path, input="quit\n", capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "you are player_0" in done.stdout
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EADDRINUSE])
+def test_a_full_disk_is_one_line(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number), "runs/x")
+
+    monkeypatch.setattr("ludus.commands.list.main", fail)
+    assert ludus("list") == (2, "", f"ludus: {os.strerror(number)}: runs/x\n")
 
 
 def test_list(ludus: Ludus) -> None:
@@ -229,13 +319,35 @@ def test_check(ludus: Ludus) -> None:
     assert report["ok"] is True
 
 
+def test_check_all_tells_what_is_missing_from_what_is_broken(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(toys.Duel):
+        def __init__(self, **kwargs: Any) -> None:
+            raise MissingExtra("toys/Absent-v1 needs Toys: pip install toys")
+
+    class Odd(toys.Duel):
+        def __init__(self, **kwargs: Any) -> None:
+            raise ImportError("cannot import name 'x'")
+
+    monkeypatch.setattr(registry, "_SPECS", {})
+    monkeypatch.setattr(registry, "_plugins_loaded", True)
+    for env in (Absent, Odd, toys.Dice):
+        registry.register(f"toys/{env.__name__}-v1", env)
+    status, out, _ = ludus("check", "--all", "--episodes", "1")
+    assert status == 1
+    assert "toys/Absent-v1: skipped: toys/Absent-v1 needs Toys: pip install toys" in out
+    assert "1 of 3 passed, 1 skipped, failed: toys/Odd-v1" in out
+    assert "making it" in out
+
+
 def test_print_config(ludus: Ludus) -> None:
     status, out, _ = ludus("train", "spiral", "--seed", "7", "--print-config")
     assert status == 0
     assert json.loads(out) == {**RECIPES["spiral"].to_json(), "seed": 7}
     status, out, _ = ludus("train")
     assert status == 0
-    assert "recipes: " + ", ".join(RECIPES) in out
+    assert "recipes: " + ", ".join(RECIPES) in " ".join(out.split())
 
 
 def test_exploit_prints_one_line_of_json(ludus: Ludus, run: Path) -> None:
@@ -266,7 +378,7 @@ def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: 
     )  # fmt: skip
     status, out, err = ludus(*args, "--out", str(out_file))
     assert (status, err) == (0, "")
-    for word in ("opponent", "mean return", "win rate", "nash", "random", "player_0", "player_1"):
+    for word in ("opponent", "return", "won, %", "nash", "random", "player_0", "player_1"):
         assert word in out
     record = json.loads(out_file.read_text())
     assert [(r["opponent"], r["seat"]) for r in record["results"]] == [
@@ -276,6 +388,55 @@ def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: 
     beside = run / "eval-ludus-KuhnPoker-v1-nash-random.json"
     assert json.loads(beside.read_text()) == record
     beside.unlink()
+
+
+def test_a_model_is_an_opponent(
+    ludus: Ludus, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    model, out = max((run / "checkpoints").iterdir()) / "model", tmp_path / "eval.json"
+    status, said, err = ludus(
+        "eval", "--policy", str(run), "--opponent", str(model), "random", "--episodes", "2",
+        "--out", str(out),
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    assert max(map(len, said.splitlines()[:-1])) <= 80
+    results = json.loads(out.read_text())["results"]
+    assert [r["opponent"] for r in results] == [str(model)] * 2 + ["random"] * 2
+    status, said, err = ludus(
+        "play", "ludus/KuhnPoker-v1", "--opponent", str(run), "--seed", "1", typed="check\n"
+    )
+    assert (status, err) == (0, "")
+    assert "player_1" in said
+
+
+def test_any_model_is_evaluated_with_settings_of_its_own(
+    ludus: Ludus, run: Path, tmp_path: Path
+) -> None:
+    model, out = max((run / "checkpoints").iterdir()) / "model", tmp_path / "eval.json"
+    args = ("eval", "--policy", str(model), "--env", "ludus/GuessNumber-v1", "--episodes", "2")
+    own = ("--env-args", '{"high": 3}', "--format", "boxed", "--max-reply-tokens", "2")
+    assert ludus(*args, *own, "--out", str(out))[0] == 0
+    assert json.loads(out.read_text())["env_args"] == {"high": 3, "format": "boxed"}
+    shown = json.loads(out.read_text())["results"][0]
+    assert (shown["episodes"], shown["invalid_rate"]) == (2, 1)
+
+
+def test_a_suite_is_evaluated_game_by_game(
+    ludus: Ludus, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = max((run / "checkpoints").iterdir()) / "model"
+    before = sorted(model.iterdir())
+    status, out, err = ludus(
+        "eval", "--policy", str(model), "--env", "spiral-heldout", "--episodes", "1"
+    )
+    assert (status, err) == (0, "")
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == [f"eval-ludus-{name}-v1-random.json" for name in
+                       ("ConnectFour", "LeducPoker", "LiarsDice", "Pig")]  # fmt: skip
+    assert sorted(model.iterdir()) == before  # a model's folder is its owner's
+    assert out.count("written to") == 4
 
 
 def test_train_in_tic_tac_toe(ludus: Ludus, tmp_path: Path) -> None:

@@ -292,6 +292,17 @@ def test_replies_end(engine: Any) -> None:
         engine.submit(full, SamplingParams())
 
 
+def test_replies_go_on_beside_one_that_fills_the_model(engine: Any) -> None:
+    lengths = (POSITIONS - 3, 5, 6)
+    together = engine.sample(
+        [engine.open(prompt(n), seed=n) for n in lengths], SamplingParams(max_tokens=40)
+    )
+    assert [(len(c.ids), c.finish) for c in together] == [(n, "length") for n in (3, 40, 40)]
+    for n, completion in zip(lengths, together, strict=True):
+        (alone,) = engine.sample([engine.open(prompt(n), seed=n)], SamplingParams(max_tokens=40))
+        assert completion.ids == alone.ids
+
+
 def test_weights_are_followed(pair: tuple[Any, Any]) -> None:
     model, engine = pair
     session = engine.open(prompt(5), seed=1)

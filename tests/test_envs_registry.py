@@ -34,6 +34,10 @@ def test_one_environments_arguments_are_not_the_next_ones() -> None:
 def test_unknown_ids_name_the_nearest() -> None:
     with pytest.raises(UnknownEnv, match="nearest: ludus/KuhnPoker-v1"):
         ludus.make("ludus/KuhnPokr-v1")
+    with pytest.raises(UnknownEnv, match="module that registers it as well"):
+        ludus.make("me2/X-v1")
+    with pytest.raises(UnknownEnv, match="'qqq', ludus list shows"):
+        ludus.make("qqq")
     with pytest.raises(UnknownEnv, match="no module 'no_such_module'"):
         ludus.make("no_such_module:me/X-v1")
     with pytest.raises(ValueError, match="unknown suite"):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ludus.envs.check import ITEMS
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -71,3 +73,12 @@ def test_the_readme_names_only_what_exists() -> None:
     text = (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_page_on_writing_environments(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "writing-environments.md").read_text()
+    (code,) = PYTHON_BLOCK.findall(page)
+    assert "a number from 1 to 3" in run("-c", code, cwd=tmp_path)
+    for number, (name, check) in ITEMS.items():
+        promise = " ".join((check.__doc__ or "").partition("\n\n")[0].split())
+        assert f"| {number} | {name} | {promise} |" in page

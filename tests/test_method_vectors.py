@@ -3,7 +3,7 @@ rounded to six digits."""
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import cos, exp, log, pi
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ludus.trainer.advantages import GRPO, IGPO, MTGRPO, RAE, RLOO, GiGPO, TreeGRPO
 from ludus.trainer.advantages.base import std, zscore
-from ludus.trainer.advantages.group import beta_pdf, beta_shape, halves, leave_one_out
+from ludus.trainer.advantages.compare import beta_pdf, beta_shape, halves, leave_one_out
 from ludus.trainer.advantages.trees import shared_means, tree_grpo
 from ludus.trainer.advantages.turns import gigpo, igpo, information_gains, turn_and_outcome
 from ludus.trainer.advantages.values import (
@@ -25,7 +25,7 @@ from ludus.trainer.advantages.values import (
 )
 from ludus.trainer.corrections import StepTokens, geometric, k3, sequence_tis, tis
 from ludus.trainer.curriculum import Bandit, allocate, rollout_value
-from ludus.trainer.filters import Nucleus, TopSpread
+from ludus.trainer.filters import Groups, Nucleus, TopSpread, spread
 from ludus.trainer.loss import PolicyLoss, Segments, aepo, cispo, gspo, ppo
 from ludus.trainer.modulation import empg, style_bonus
 from ludus.trainer.regularizers import EPO
@@ -125,7 +125,9 @@ ENTROPIES = (1.5, 0.4, 0.9, 2.6)  # two turns of two tokens
 @pytest.fixture
 def plain_entropies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regularizers read an entropy where a distribution would stand."""
-    monkeypatch.setattr("ludus.trainer.regularizers.entropies", lambda logps_UV: logps_UV[:, 0])
+    monkeypatch.setattr(
+        "ludus.trainer.regularizers.entropy.entropies", lambda logps_UV: logps_UV[:, 0]
+    )
 
 
 def epo(**settings: Any) -> EPO:
@@ -509,15 +511,21 @@ def test_reinforce_plus_plus_passes_over_what_tools_said() -> None:
     assert discounted_returns([0, 0, 1], [True, False, True], 0.5) == [0.5, 0, 1]
 
 
+def apart(groups: Mapping[int, Sequence[float]]) -> Groups:
+    """Groups without branches."""
+    return {key: [[r] for r in returns] for key, returns in groups.items()}
+
+
 def test_starpo_s() -> None:
     groups = {0: [1, 0, 1, 0], 1: [0, 0, 0, 0], 2: [1, 1, 1, 0], 3: [1, 1, 1, 1]}
     assert [std(r) for r in groups.values()] == near([0.577350, 0, 0.5, 0])
-    assert set(TopSpread(0.25)(groups)) == {1, 2, 3}  # type: ignore[arg-type]
+    assert [spread(r) for r in apart(groups).values()] == near([0.577350, 0, 0.5, 0])
+    assert set(TopSpread(0.25)(apart(groups))) == {1, 2, 3}
 
 
 def test_snr() -> None:
     groups = {0: [1, 0], 1: [0, 0], 2: [0.19**0.5 * 2, 0], 3: [0, 0], 4: [0.06**0.5 * 2, 0]}
-    assert set(Nucleus(0.9)(groups)) == {1, 3, 4}  # type: ignore[arg-type]
+    assert set(Nucleus(0.9)(apart(groups))) == {1, 3, 4}
 
 
 def test_optimal_token_baseline() -> None:

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 
 from ludus import cli
-from ludus.envs import registry
-from ludus.envs.games.guess_number import GuessNumber
 from ludus.trainer.config import RECIPES, TrainConfig
 from ludus.trainer.dry_run import dry_run
-from ludus.trainer.needs import check_needs, having
 
 SMALL = "small:hidden=32,layers=1,heads=2,kv_heads=1"
 
@@ -21,6 +18,7 @@ def small(recipe: str, out: Path, **changes: Any) -> TrainConfig:
     """The recipe with a tiny model, two groups a step, on an environment it is for."""
     config = RECIPES[recipe]
     env = "ludus/KuhnPoker-v1" if "seats" in config.needs else "ludus/GuessNumber-v1"
+    env = "ludus/PythonMath-v1" if "otc" in config.shaping else env
     given = {
         "env": env, "env_args": "{}", "model": SMALL, "episodes": 2 * config.group_size,
         "warmstart_steps": 0, "out": str(out), **changes,
@@ -65,35 +63,16 @@ def test_a_dry_run_beside_a_run_leaves_it_alone(
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("run.json", "{}")]
 
 
-class NoFork(GuessNumber):
-    """It cannot be copied."""
-
-    ENV_ID = "test/NoFork-v0"
-    metadata = {**GuessNumber.metadata, "fork": "none"}  # noqa: RUF012
-
-
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if RECIPES[name].needs])
 def test_a_recipe_for_several_seats_names_games(recipe: str, tmp_path: Path) -> None:
     config = small(recipe, tmp_path / "run", env="ludus/GuessNumber-v1")
     message = (
-        r"GuessNumber-v1 lacks two seats or more, which the recipe needs: ludus/ConnectFour-v1, .*"
-        r"KuhnPoker-v1.* more have$"
+        r"GuessNumber-v1 will not do for the recipe: that takes two seats or more, as in .*"
+        r"ludus/ConnectFour-v1, .*KuhnPoker-v1.* more$"
     )
     with pytest.raises(ValueError, match=message) as told:
         dry_run(config)
     assert "\n" not in str(told.value)
-
-
-def test_the_environments_named_have_what_is_needed() -> None:
-    golden = having("golden")
-    assert "ludus/GuessNumber-v1" in golden
-    assert "ludus/Household-v1" not in golden  # it knows right actions, no answer to score
-    assert "ludus/KuhnPoker-v1" in having("seats")
-    with pytest.raises(
-        ValueError, match=r"lacks forks of an episode, which arpo needs: .*ConnectFour"
-    ):
-        check_needs(NoFork(), {"fork": "arpo"})
-    check_needs(registry.make("ludus/GuessNumber-v1"), dict.fromkeys(("fork", "golden"), "test"))
 
 
 def test_needs_are_part_of_the_config() -> None:

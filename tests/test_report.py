@@ -164,10 +164,19 @@ def test_says_what_the_run_reached(run: Path) -> None:
         assert title in seen
 
 
+def test_seats_list_what_they_know_in_one_order(tmp_path: Path) -> None:
+    second = ("K", "Q", "J")  # as a game tree comes to them
+    table = {f"player_0 Your card is {card}. -": {"bet": 1.0} for card in "JQK"}
+    table |= {f"player_1 Your card is {card}. bet": {"call": 1.0} for card in second}
+    out = make_run(tmp_path / "run", metrics(10), result=result(policy=table))
+    write_report(out)
+    assert re.findall(r"Your card is (.)\.</th>", (out / "report.html").read_text()) == [*"JQKJQK"]
+
+
 def test_shows_policy_opponents_games_and_config(run: Path) -> None:
     seen = words(page_of(run))
     assert "Your card is K. check 9.0 % bet 91.0 % fold 9.0 % call 91.0 %" in seen
-    assert "nash player_0 500 −0.0700 ± 0.12 47.0 % 42.7 % to 51.4 %" in seen
+    assert "nash player_0 500 −0.07 ± 0.12 47.0 % 42.7 % to 51.4 %" in seen
     assert "player_0 wins 2 at showdown" in seen
     assert "p 79.2 %" in seen  # exp(-0.223 - 0.01)
     assert "moves: bet/call bet/call" in seen

@@ -97,6 +97,9 @@ def test_questions_over_a_corpus(tmp_path: Path) -> None:
     assert env.golden().plan == ("Cats",)
     *_, info = env.step("a CAT!")
     assert info["outcome"]["success"]
+    for split in ("valid", "test"):  # the checker wants splits apart
+        row = {"question": f"who barks in {split}", "answer": ["dogs"]}
+        write(tmp_path / f"{split}.jsonl", [row, SEARCH_R1 | {"question": f"purrs {split}"}])
     check_env(env, episodes=4).raise_for_failures()
 
 

@@ -13,7 +13,8 @@ from ludus.testing import check_env
 pytest.importorskip("bm25s")
 
 from ludus.envs.tasks.hop_qa import HopQA, _drawn
-from ludus.envs.tasks.hop_world import SIZES, make_question, make_world
+from ludus.envs.tasks.hop_question import make_question
+from ludus.envs.tasks.hop_world import SIZES, make_world
 
 
 def made(**options: Any) -> HopQA:

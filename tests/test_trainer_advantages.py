@@ -156,7 +156,13 @@ def noted(episode: Episode) -> Episode:
             replace(
                 t,
                 turns=tuple(
-                    replace(u, state_key="s", golden_logp=-1.0, values=(0.5,) * tokens)
+                    replace(
+                        u,
+                        state_key="s",
+                        golden_logp=-1.0,
+                        values=(0.5,) * tokens,
+                        sum_squares=(0.5,) * tokens,
+                    )
                     for u, tokens in zip(t.turns, turn_tokens(t), strict=True)
                 ),
             )

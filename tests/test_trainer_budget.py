@@ -1,21 +1,36 @@
 """Who gets how many rollouts, who is told a hint, and which rollouts are trained."""
 
 import dataclasses
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from statistics import pvariance
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ludus.envs import registry
+from ludus.envs.games.guess_number import GuessNumber
+from ludus.trainer.arena import Arena
 from ludus.trainer.budget import Knapsack
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.modulation import widest
 from ludus.trainer.train import Trainer
 
+
+class FewNumbers(GuessNumber):
+    """Guessing with tasks that come again."""
+
+    ENV_ID = "test/FewNumbers-v0"
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 1000, "valid": 5, "test": 5}
+
+
+registry.register("test/FewNumbers-v0", FewNumbers)
+
 BASE = TrainConfig(
-    env="ludus/GuessNumber-v1",
+    env="test/FewNumbers-v0",
     model="small:hidden=32,layers=1,heads=2,kv_heads=1",
     episodes=24,
     group_size=4,
@@ -39,7 +54,9 @@ def test_rollouts_go_where_they_tell_most() -> None:
 
 
 def test_a_step_has_its_episodes_whatever_the_budget(tmp_path: Path) -> None:
-    own = Trainer(dataclasses.replace(BASE, budget="knapsack:high=12", out=str(tmp_path / "run")))
+    own = Trainer(
+        dataclasses.replace(BASE, budget="knapsack:high=12", steps=200, out=str(tmp_path / "run"))
+    )
     tasks = own.sampler.tasks(0)
     assert len(tasks) == 24
     assert own.sampler.budget is not None
@@ -52,6 +69,22 @@ def test_a_step_has_its_episodes_whatever_the_budget(tmp_path: Path) -> None:
     own.train_step()
     saved = own.sampler.state_dict()
     assert set(solved) <= set(saved["rates"])
+    assert 0 < saved["overall"] < 1
+
+
+def test_hints_cost_no_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    make_env = Arena.make_env
+
+    def counted(self: Arena, **kwargs: Any) -> Any:
+        made.append(make_env(self, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(Arena, "make_env", counted)
+    own = Trainer(dataclasses.replace(BASE, hints=1.0, out=str(tmp_path / "run")))
+    own.sampler.sample(0)
+    assert own.sampler.metrics["rollout/hinted"] > 0
+    assert len(made) == 24  # one an episode, used again for those with a hint
 
 
 def test_what_all_failed_is_tried_again_with_a_hint(tmp_path: Path) -> None:

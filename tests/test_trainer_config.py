@@ -41,7 +41,8 @@ from ludus.trainer.schedule import SCHEDULES, scheduled
         ({"loss": "reinforce", "epochs": 2}, "reinforce is for epochs 1, got 2"),
         (
             {"needs": ("seat",)},
-            "unknown need 'seat', nearest: seats, allowed: seats, one seat, golden, plan, fork",
+            "unknown need 'seat', nearest: seats, allowed: seats, one seat, golden, plan, "
+            "success, tools, fork",
         ),
         ({"env_args": "[1]"}, "env_args must be a JSON object"),
         ({"env_args": "{"}, "env_args must be a JSON object"),

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Hashable, Sequence
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,18 @@ from ludus.agents.engines.base import SamplingParams
 from ludus.envs.registry import make
 from ludus.trainer.advantages import ADVANTAGES, GRPO, GroupMean, ReinforcePlusPlus
 from ludus.trainer.advantages.base import turn_tokens, zscore
-from ludus.trainer.advantages.group import length_weighted, max_likelihood, pass_at_k, whiten
+from ludus.trainer.advantages.compare import length_weighted, max_likelihood, pass_at_k, whiten
 from ludus.trainer.advantages.trees import node_values, segment_advantages, step_rewards
 from ludus.trainer.advantages.values import discounted_returns, masked_gae, truncated_gae
 from ludus.trainer.config import RECIPES, TrainConfig
 from ludus.trainer.credit import Credit
 from ludus.trainer.curriculum import Elo, allocate, prioritized
-from ludus.trainer.filters import FILTERS
+from ludus.trainer.filters import FILTERS, spread
 from ludus.trainer.modulation import MODULATIONS
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.shaping import SHAPING, Overlong
 from ludus.trainer.train import Trainer
-from ludus.trainer.trajectory import Episode, Stop, Turn
+from ludus.trainer.trajectory import Episode, Stop, TokenNode, Turn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trainer_parts import chat, path, tiny, trajectory
@@ -68,7 +70,7 @@ def test_the_stations_are_called_in_order() -> None:
         def __call__(self, first: Any, advantages: Any = None) -> Any:
             said.append(self.name)
             if self.name == "filter":
-                assert list(first.values()) == [[1.0, 0.0]]  # raw: shaping added 5
+                assert list(first.values()) == [[[1.0], [0.0]]]  # raw: shaping added 5
                 return {}
             if self.name == "shaping":
                 return [
@@ -126,6 +128,50 @@ def test_groups_are_filtered_by_raw_returns() -> None:
     assert credited.metrics["credit/dropped/all equal"] == 0.5
     assert credit.groups(episodes) == 2
     assert credit.groups(episodes, filtered=True) == 1
+
+
+def branched(*roots: Sequence[float], task: str) -> list[Episode]:
+    """For each root the trajectories that grew from its first reply."""
+    found: list[Episode] = []
+    for returns in roots:
+        trunk = path([1], [2, 3])
+        for ret in returns:
+            leaf = TokenNode(TokenNode(trunk, (4,)), (5,), 1, (-1.0,), (1.0,), 0)
+            number = len(found)
+            t = trajectory(leaf, 0.0, ret, task_key=task, episode=number)
+            found.append(Episode(t.env_id, task, number, {"a": ret}, (t,), Stop.TERMINATED))
+    return found
+
+
+@pytest.mark.parametrize("name", ["starpo_s:keep=0.5", "snr:p=0.5"])
+def test_filters_count_roots_and_not_leaves(name: str) -> None:
+    """A root that failed and one that succeeded, against two of equal worth. Leaf by leaf the
+    first group varies less, since seven of its eight leaves share one beginning."""
+    apart = branched([1.0], [0.0] * 7, task="apart")
+    alike = branched([1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0], task="alike")
+    credited = Credit.named("grpo", filters=[name])([*apart, *alike])
+    assert {t.task_key for t in credited.trajectories} == {"apart"}
+
+
+def test_branches_that_differ_say_something() -> None:
+    kept = Credit.named("grpo", filters=["dynamic"])(
+        [*branched([1.0, 0.0], [0.0, 1.0], task="x"), *branched([1.0, 1.0], [1.0], task="y")]
+    )
+    assert {t.task_key for t in kept.trajectories} == {"x"}
+
+
+def test_the_spread_of_branches_is_that_of_the_return() -> None:
+    """Roots lead to success with probability 0.2 or 0.9, one has one leaf and one three: on
+    average over all that may happen, the variance of the return."""
+    total = 0.0
+    for chances in product((0.2, 0.9), repeat=2):
+        for leaves in product((0.0, 1.0), repeat=4):
+            roots = [leaves[:1], leaves[1:]]
+            weight = 0.25
+            for chance, own in zip(chances, roots, strict=True):
+                weight *= prod(chance if leaf else 1 - chance for leaf in own)
+            total += weight * spread(roots) ** 2
+    assert total == pytest.approx(0.55 * 0.45)
 
 
 def test_a_group_of_one_is_counted_and_not_trained() -> None:
@@ -243,8 +289,6 @@ def test_values_of_nodes() -> None:
 
 @given(rates=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=3), extra=st.integers(0, 12))
 def test_greedy_budgets_are_optimal(rates: list[float], extra: int) -> None:
-    from itertools import product
-
     from ludus.trainer.curriculum import rollout_value
 
     n, budget = len(rates), 2 * len(rates) + min(extra, 6 * len(rates))
@@ -292,7 +336,11 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
                     t,
                     turns=tuple(
                         dataclasses.replace(
-                            u, state_key="s", golden_logp=-1.0, values=(0.5,) * tokens
+                            u,
+                            state_key="s",
+                            golden_logp=-1.0,
+                            values=(0.5,) * tokens,
+                            sum_squares=(0.5,) * tokens,
                         )
                         for u, tokens in zip(t.turns, turn_tokens(t), strict=True)
                     ),
@@ -392,7 +440,7 @@ def build(tmp_path: Path) -> Build:
 
 def test_a_composed_run_resumes_to_the_same_bytes(build: Build, tmp_path: Path) -> None:
     config = dataclasses.replace(
-        RECIPES["spiral+epo"], episodes=16, steps=4, eval_every=9, shaping=("otc",)
+        RECIPES["spiral+epo"], episodes=16, steps=4, eval_every=9, shaping=("otc:calls=turns",)
     )
     whole = build(config, out=str(tmp_path / "whole"))
     for _ in range(2):

@@ -13,7 +13,8 @@ import torch
 from ludus.trainer.advantages import ADVANTAGES
 from ludus.trainer.batch import pack
 from ludus.trainer.config import RECIPES
-from ludus.trainer.critic import Critic, explained_variance, value_loss, with_tokens
+from ludus.trainer.critic import Critic, explained_variance, value_loss
+from ludus.trainer.tokens import with_tokens
 from ludus.trainer.train import Trainer
 from ludus.trainer.trajectory import Episode, Stop, Trajectory
 

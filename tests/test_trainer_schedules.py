@@ -155,7 +155,10 @@ def test_the_ladder_goes_up_when_enough_is_solved(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"curriculum": "sec", "env_args": "{}"}, "needs several environments"),
-        ({"curriculum": "ladder", "env": GAMES.env, "env_args": "{}"}, "name an opponent"),
+        (
+            {"curriculum": "ladder", "env": GAMES.env, "env_args": "{}"},
+            "a ladder without an opponent",
+        ),
     ],
 )
 def test_a_curriculum_that_says_nothing_is_refused(

@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import Any
 
-from ludus.tools.base import Tool, ToolError, tool
-from ludus.tools.search import MOST, Document, Hit, Index, document_of, show, snippet, words
+from ludus.tools.base import Tool, ToolError
+from ludus.tools.search import Document, Hit, Index, document_of, search_tool, snippet, words
 
 MAX_REQUEST, MAX_ANSWER = 1 << 20, 8 << 20
 """Bytes."""
@@ -53,28 +53,18 @@ def retriever_tool(
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"a retriever's address begins with http:// or https://, got {url!r}")
 
-    @tool(name="search")
-    def search(query: str, k: int = k) -> str:
-        """Search the corpus; returns the best documents with their ids, titles and the part that
-        fits the query.
-
-        Args:
-            query: Words to look for.
-            k: How many documents, at most 20.
-        """
-        if not 1 <= k <= MOST:
-            raise ToolError(f"search: k must be from 1 to {MOST}, got {k}")
+    def find(query: str, k: int) -> list[Hit]:
         asked = {"queries": [query], "topk": k, "return_scores": True}
         for left in reversed(range(attempts)):
             try:
-                return show(_hits(_post(url, asked, seconds), query)[:k])
+                return _hits(_post(url, asked, seconds), query)[:k]
             except _Failed as failed:
                 if not left or not failed.again:
                     raise failed.told from None
                 time.sleep(wait * 2 ** (attempts - 1 - left))
         raise AssertionError("attempts is at least 1")
 
-    return search
+    return search_tool(find, k=k)
 
 
 class _Failed(Exception):  # noqa: N818  # never leaves this file

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -207,11 +207,11 @@ def show(hits: Sequence[Hit]) -> str:
     return "\n".join(f"[{hit.document.id}] {hit.document.title}\n{hit.snippet}" for hit in hits)
 
 
-def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
-    """`search` and `open`, over an index.
+def search_tool(find: Callable[[str, int], Sequence[Hit]], *, k: int = 3) -> Tool:
+    """`search`, over whatever can be searched.
 
     Args:
-        index: Where to look.
+        find: The best hits for (query, how many).
         k: Results, where the agent does not say how many.
     """
 
@@ -226,7 +226,18 @@ def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
         """
         if not 1 <= k <= MOST:
             raise ToolError(f"search: k must be from 1 to {MOST}, got {k}")
-        return show(index.search(query, k))
+        return show(find(query, k))
+
+    return search
+
+
+def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
+    """`search` and `open`, over an index.
+
+    Args:
+        index: Where to look.
+        k: Results, where the agent does not say how many.
+    """
 
     @tool(name="open")
     def open_document(id: str) -> str:
@@ -240,4 +251,4 @@ def search_tools(index: Index, *, k: int = 3) -> tuple[Tool, Tool]:
             raise ToolError(f"open: no document {id[:40]!r}")
         return f"{document.title}\n{document.text}"
 
-    return search, open_document
+    return search_tool(index.search, k=k), open_document

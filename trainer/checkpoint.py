@@ -10,18 +10,21 @@ moment a process is killed at, what can be seen is whole.
         trainer.pt      optimizer, magnet, credit, random states
 """
 
+import errno
 import hashlib
 import json
 import os
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from ludus.trainer.quiet import quiet
 
@@ -94,16 +97,20 @@ def save(
 
     Returns:
         Where it is.
+
+    Raises:
+        OSError: If it cannot be written; what was written of it is removed with the next one.
     """
     final = folder / f"step-{step:06d}"
     part = folder / f".part-step-{step:06d}"
     for leftover in folder.glob(".part-*"):
         shutil.rmtree(leftover)
     part.mkdir(parents=True)
-    with quiet():
-        model.save_pretrained(part / "model")
-        tokenizer.save_pretrained(part / "model")
-    torch.save(dict(trainer), part / "trainer.pt")
+    with _disk(folder):
+        with quiet():
+            model.save_pretrained(part / "model")
+            tokenizer.save_pretrained(part / "model")
+        torch.save(dict(trainer), part / "trainer.pt")
     files = sorted(path for path in part.rglob("*") if path.is_file())
     record = {
         "format": FORMAT,
@@ -121,6 +128,17 @@ def save(
     for old in (*sorted(folder.glob("step-*"))[:-KEEP], *folder.glob(".part-*")):
         shutil.rmtree(old)
     return final
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Torch and safetensors call a full disk by other names."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(folder).free >= 2**20:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
 
 
 def find(path: Path) -> Checkpoint:

@@ -29,7 +29,7 @@ class TrainConfig:
     learnt from each; ladder, a level at a time, up at a success rate ("ladder:up=0.7,over=256")."""
     needs: tuple[str, ...] = ()
     """What the environment must have besides what the parts below ask for: seats, one seat, golden,
-    plan, fork."""
+    plan, success, tools, fork."""
     model: str = "small"
     """"small" (random weights, made here; "small:hidden=128,layers=4" sets its size), a local
     folder, or a hub id."""
@@ -82,7 +82,7 @@ class TrainConfig:
     """Up to so many further rollouts a step, while filters leave fewer groups than asked for."""
     advantage: str = "rae"
     """Estimator: rae (running mean per game and role), role_mean, group_mean, grpo, rloo, opo,
-    pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
+    otb, pass_k, max_rl, canon, bnpo, reinforce++, gigpo, mt_grpo, igpo, turn_returns, tree_grpo,
     tree_rl, spo, arpo, gae, bi_level_gae, turn_gae (these three with a critic), returns."""
     modulation: tuple[str, ...] = ()
     """What advantages become after: empg, entropy_aware, style, negatives, centre."""
@@ -93,13 +93,15 @@ class TrainConfig:
     """Policy loss: ppo, reinforce, cispo, aepo, sapo, gspo, gmpo, asymre, opmd."""
     sequence_mask: float = 0.0
     """Leave out sequences of negative advantage whose tokens became less likely by more than this,
-    nats a token; 0 leaves out none."""
+    nats a token; 0 leaves out none. It acts from the second epoch on."""
     corrections: tuple[str, ...] = ()
     """For tokens of other weights: tis, sequence_tis, geometric, k3, token_bounds, clip_cov."""
     regularizers: tuple[str, ...] = ()
     """Added to the loss: epo, adaptive_entropy, lp_reg, kl_cov."""
     clip_low: float = 0.2
+    """Of loss ppo, with `clip_high`; other losses have their own ("gspo:clip_low=3e-3")."""
     clip_high: float = 0.2
+    """Ratios of PPO are clipped to [1 - `clip_low`, 1 + `clip_high`]."""
     aggregation: str = "token-mean"
     """How token losses are averaged: token-mean, seq-mean-token-sum, seq-mean-token-mean,
     seq-mean-token-sum-norm."""
@@ -114,22 +116,31 @@ class TrainConfig:
     """Tokens per forward and backward pass, padding included."""
 
     lr: float = 3e-4
+    """Learning rate of AdamW, at the first step."""
     lr_end: float = 0.0
     """Value at the last step."""
     lr_schedule: str = "linear"
-    """constant, linear, cosine, inverse, sqrt, exponential."""
+    """How it gets there: constant, linear, cosine, inverse, sqrt, exponential."""
     beta1: float = 0.9
+    """Of AdamW: momentum."""
     beta2: float = 0.95
+    """Of AdamW: memory of squared gradients."""
     weight_decay: float = 0.0
+    """Of AdamW."""
     grad_clip: float = 1.0
+    """Longest gradient, by its norm."""
     entropy: float = 0.0
     """Weight of the entropy bonus, nats."""
     entropy_end: float = 0.0
+    """Weight at the last step."""
     entropy_schedule: str = "linear"
+    """As `lr_schedule`."""
     kl: float = 0.0
     """Weight of KL(policy || magnet), nats. Its annealing is what makes self-play converge."""
     kl_end: float = 0.0
+    """Weight at the last step."""
     kl_schedule: str = "linear"
+    """As `lr_schedule`."""
     magnet_every: int = 0
     """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
 
@@ -149,6 +160,7 @@ class TrainConfig:
     warmstart_steps: int = 100
     """Optimizer steps of that imitation."""
     warmstart_lr: float = 3e-3
+    """Its learning rate at the first step; falls linearly to 0."""
     warmstart_on: str = "replies"
     """What is learned of a conversation: "replies", or "all", what is shown as well: a model with
     random weights learns to copy from texts that repeat themselves."""

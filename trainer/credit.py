@@ -21,7 +21,7 @@ from typing import Any
 
 from ludus.trainer.advantages import ADVANTAGES, GROUPS, Advantages, Estimator, TokenCredit
 from ludus.trainer.advantages.base import mean, positions, std
-from ludus.trainer.filters import FILTERS, GroupFilter
+from ludus.trainer.filters import FILTERS, GroupFilter, Roots
 from ludus.trainer.modulation import EDITS, MODULATIONS, Edit, Keep, Modulation
 from ludus.trainer.parts import make_part
 from ludus.trainer.shaping import SHAPING, Shaping
@@ -38,7 +38,7 @@ class Credited:
     keep: Keep
     metrics: dict[str, float]
     tokens: list[tuple[TokenCredit, ...]] | None = None
-    """Of estimators with a critic, for every turn; see `advantages/critic.py`."""
+    """Of estimators that go token by token, for every turn."""
 
 
 class Credit:
@@ -129,8 +129,8 @@ class Credit:
     def _filtered(self, raw: Sequence[Episode]) -> dict[Hashable, str]:
         """Groups to leave out, and why."""
         trajectories = [t for e in raw for t in e.trajectories]
-        groups: dict[Hashable, list[float]] = {
-            key: [trajectories[i].ret for i in members]
+        groups: dict[Hashable, Roots] = {
+            key: _roots([trajectories[i] for i in members])
             for key, members in positions([_sibling(t) for t in trajectories]).items()
         }
         dropped: dict[Hashable, str] = {}
@@ -192,6 +192,12 @@ class Credit:
 
 
 _sibling = GROUPS["task+role"]
+
+
+def _roots(group: Sequence[Trajectory]) -> Roots:
+    """Returns of a group by first reply: what shares it is no independent attempt."""
+    first = [next(id(node) for node in t.leaf.path() if node.is_action) for t in group]
+    return [[group[i].ret for i in members] for members in positions(first).values()]
 
 
 def _without(episode: Episode, dropped: Container[Hashable]) -> Episode:

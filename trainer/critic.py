@@ -8,16 +8,16 @@ where it was at sampling time (arXiv:1707.06347; baselines' `vf_clip`).
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ludus.trainer.advantages import TokenCredit
 from ludus.trainer.attention import model_inputs
 from ludus.trainer.batch import MicroBatch, pack
+from ludus.trainer.tokens import turns_of
 from ludus.trainer.trajectory import Episode, Stop, Trajectory, usable
 
 
@@ -85,7 +85,7 @@ class Critic:
         device = self.head.weight.device
         for batch in pack(trajectories, zeros, bin_tokens=bin_tokens, micro_tokens=micro_tokens):
             values = self.values_N(batch.to(device)).tolist()
-            for key, start, end in _turns(batch):
+            for key, start, end in turns_of(batch):
                 found[key] = tuple(values[start:end])
         numbers = itertools.count()
         return [
@@ -182,49 +182,6 @@ def explained_variance(value_N: Tensor, target_N: Tensor) -> float:
     """
     spread = float(target_N.var(unbiased=False)) if len(target_N) else 0.0
     return 1 - float((target_N - value_N).var(unbiased=False)) / spread if spread > 0 else 0.0
-
-
-def with_tokens(
-    batches: Sequence[MicroBatch],
-    trajectories: Sequence[Trajectory],
-    tokens: Sequence[Sequence[TokenCredit]],
-) -> list[MicroBatch]:
-    """Add to the micro-batches of `pack` what a critic says of every token: advantages by token,
-    values, targets.
-
-    Args:
-        batches: Of these trajectories, in this order.
-        trajectories: With values in their turns.
-        tokens: For every trajectory, turn by turn.
-    """
-    out = []
-    for batch in batches:
-        deviations: list[float] = []
-        values: list[float] = []
-        targets: list[float] = []
-        for (row, turn), _, _ in _turns(batch):
-            deviations += tokens[row][turn].deviation
-            targets += tokens[row][turn].target
-            values += trajectories[row].turns[turn].values
-        out.append(
-            replace(
-                batch,
-                advantage_N=batch.advantage_N + torch.tensor(deviations),
-                value_N=torch.tensor(values),
-                target_N=torch.tensor(targets),
-            )
-        )
-    return out
-
-
-def _turns(batch: MicroBatch) -> Iterator[tuple[tuple[int, int], int, int]]:
-    """((row, turn), first token, end) of each turn in a micro-batch; its tokens lie together."""
-    keys = zip(batch.row_N.tolist(), batch.turn_N.tolist(), strict=True)
-    start = 0
-    for key, members in itertools.groupby(keys):
-        end = start + sum(1 for _ in members)
-        yield key, start, end
-        start = end
 
 
 def _valued(

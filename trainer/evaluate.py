@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
-from ludus.agents.base import Prepares, make_agent
 from ludus.agents.policy import ModelAgent
 from ludus.agents.solvers.best_response import best_response
 from ludus.agents.solvers.best_response import evaluate as expected_returns
@@ -16,6 +15,7 @@ from ludus.envs.task import derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.intervals import mean_ci, wilson
 from ludus.trainer.metrics import env_metrics
+from ludus.trainer.opponent import make_opponent
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.trajectory import Episode, Stop, usable
 
@@ -129,7 +129,7 @@ def against(
     Args:
         agent: The policy.
         env_id: Environment.
-        opponent: Spec of an agent.
+        opponent: Spec of an agent, or the folder of a model, see `make_opponent`.
         episodes: Per seat.
         seed: Same seed, same episodes.
         split: Where the tasks come from; by default `held_out`.
@@ -146,9 +146,7 @@ def against(
     env = registry.make(env_id, **kwargs)
     if len(env.ROLES) < 2:
         return []
-    other = make_agent(opponent)
-    if isinstance(other, Prepares):
-        other.prepare(env)
+    other = make_opponent(opponent, env)
     results = []
     for seat in env.ROLES:
         others = {role: other for role in env.ROLES if role != seat}

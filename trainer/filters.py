@@ -5,12 +5,32 @@ on the outcome only once the format is learnt: groups that fail alike carry the 
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from math import sqrt
 from typing import Protocol
 
-from ludus.trainer.advantages.base import std
+from ludus.trainer.advantages.base import mean, std
 
-Groups = Mapping[Hashable, Sequence[float]]
-"""Key -> raw returns of its trajectories. After branching, the caller gives one a root."""
+Roots = Sequence[Sequence[float]]
+"""Raw returns of a group: for each root those of the trajectories that grew from it, which share
+its first reply. Without branches every root has one."""
+Groups = Mapping[Hashable, Roots]
+
+
+def spread(roots: Roots, *, unbiased: bool = True) -> float:
+    """Standard deviation of the return from as many independent samples as there are roots: a root
+    counts once, however many trajectories grew from it.
+
+        Var = mean of the variances within roots + variance of the roots' means
+
+    Args:
+        roots: See `Roots`.
+        unbiased: Of the second variance; the sum then is, too. Without branches this is `std`.
+
+    >>> spread([[1.0], [0.0]]) == spread([[1.0], [0.0, 0.0, 0.0]]) == std([1.0, 0.0])
+    True
+    """
+    within = mean([std(own, unbiased=False) ** 2 for own in roots])
+    return sqrt(within + std([mean(own) for own in roots], unbiased=unbiased) ** 2)
 
 
 class GroupFilter(Protocol):
@@ -25,24 +45,25 @@ class Dynamic:
 
     Source: DAPO's dynamic sampling, arXiv:2503.14476.
 
-    >>> Dynamic()({"a": [1.0, 0.0], "b": [1.0, 1.0]})
+    >>> Dynamic()({"a": [[1.0], [0.0]], "b": [[1.0], [1.0]]})
     {'b': 'all equal'}
     """
 
     def __call__(self, groups: Groups) -> dict[Hashable, str]:
         """See the class."""
-        return {key: "all equal" for key, r in groups.items() if max(r) == min(r)}
+        returns = {key: [r for own in roots for r in own] for key, roots in groups.items()}
+        return {key: "all equal" for key, r in returns.items() if max(r) == min(r)}
 
 
 class TopSpread:
-    """Keeps the part of the groups with the largest standard deviation of the return; at least one.
+    """Keeps the part of the groups with the largest `spread` of the return; at least one.
 
     Args:
         keep: Part that is kept; int(keep * groups), as in the source.
 
     Source: StarPO-S, arXiv:2504.20073. Ties are kept in the order of the groups.
 
-    >>> list(TopSpread(0.5)({"a": [0.0, 0.0], "b": [1.0, 0.0]}))
+    >>> list(TopSpread(0.5)({"a": [[0.0], [0.0]], "b": [[1.0], [0.0]]}))
     ['a']
     """
 
@@ -53,7 +74,7 @@ class TopSpread:
 
     def __call__(self, groups: Groups) -> dict[Hashable, str]:
         """See the class."""
-        order = sorted(groups, key=lambda key: -std(groups[key]))
+        order = sorted(groups, key=lambda key: -spread(groups[key]))
         return dict.fromkeys(order[max(1, int(self.keep * len(groups))) :], "low spread")
 
 
@@ -65,7 +86,7 @@ class Nucleus:
 
     Source: RAGEN-2, arXiv:2604.06268.
 
-    >>> list(Nucleus(0.9)({"a": [1.0, 0.0], "b": [0.0, 0.0]}))
+    >>> list(Nucleus(0.9)({"a": [[1.0], [0.0]], "b": [[0.0], [0.0]]}))
     ['b']
     """
 
@@ -76,7 +97,7 @@ class Nucleus:
 
     def __call__(self, groups: Groups) -> dict[Hashable, str]:
         """See the class."""
-        variances = {key: std(r, unbiased=False) ** 2 for key, r in groups.items()}
+        variances = {key: spread(r, unbiased=False) ** 2 for key, r in groups.items()}
         order = sorted(groups, key=lambda key: -variances[key])
         kept = nucleus([variances[key] for key in order], self.p)
         return dict.fromkeys(order[kept:], "outside the nucleus")

@@ -15,6 +15,7 @@ from ludus.envs import registry
 from ludus.envs.base import TextEnv
 from ludus.trainer import checkpoint
 from ludus.trainer.arena import places
+from ludus.trainer.models import check_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,29 @@ class Policy:
 
 
 def load_policy(
-    name: str, *, env: str = "", temperature: float = 1.0, max_reply_tokens: int = 64
+    name: str,
+    *,
+    env: str = "",
+    env_kwargs: Mapping[str, Any] | None = None,
+    temperature: float = 1.0,
+    max_reply_tokens: int = 0,
+    device: str = "cpu",
 ) -> Policy:
     """Load a policy.
 
     Args:
         name: A run or a checkpoint (which know their environment), a model folder, or a hub id.
         env: Environment; needed where the name does not say. Where the run had levels, the last.
+        env_kwargs: Its constructor arguments, beside or instead of the run's.
         temperature: Of sampling.
-        max_reply_tokens: Of sampling, where the name does not say.
+        max_reply_tokens: Of sampling; 0 is what the run had, or else 64.
+        device: Where the model goes, as torch names it.
 
     Raises:
-        ValueError: If there is no such policy, it is not whole, or no environment is known.
+        ValueError: If there is no such policy or device, it is not whole, or no environment is
+            known.
     """
+    check_device(device)
     folder, settings, kwargs = name, {}, {}
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():  # a model folder has one
@@ -52,7 +63,7 @@ def load_policy(
     if env:
         registry.spec(env)
     if settings:
-        max_reply_tokens = settings["max_reply_tokens"]
+        max_reply_tokens = max_reply_tokens or settings["max_reply_tokens"]
         trained = {id: args for _, id, args in places(settings["env"], settings["env_args"])}
         if not env and len(trained) > 1:
             raise ValueError(
@@ -61,12 +72,13 @@ def load_policy(
         env = env or next(iter(trained))
         kwargs = {"format": settings["format"], **trained.get(env, {})}
     if not env:
-        known = "does not say what it was trained in" if path.exists() else "is no folder"
+        known = "does not say what it was trained in" if path.exists() else "is no folder here"
         raise ValueError(f"{name} {known}: name a run, or an environment with --env")
-    model, tokenizer = load_model(folder)
+    model, tokenizer = load_model(folder, device=device)
     chat = Chat(tokenizer)
-    sampling = SamplingParams(max_tokens=max_reply_tokens, temperature=temperature)
-    return Policy(ModelAgent(make_engine(model), chat, sampling), env, kwargs)
+    sampling = SamplingParams(max_tokens=max_reply_tokens or 64, temperature=temperature)
+    agent = ModelAgent(make_engine(model), chat, sampling)
+    return Policy(agent, env, {**kwargs, **(env_kwargs or {})})
 
 
 def tree_of(env: TextEnv) -> GameTree:

@@ -12,14 +12,17 @@ from ludus.trainer.branching import BRANCHING, Branching
 from ludus.trainer.budget import BUDGETS, Budget
 from ludus.trainer.corrections import CORRECTIONS, Correction
 from ludus.trainer.credit import Credit, Credited
-from ludus.trainer.critic import Critic, with_tokens
+from ludus.trainer.critic import Critic
+from ludus.trainer.filters import FILTERS
 from ludus.trainer.learner import Coefficients, Learner, frozen_copy
 from ludus.trainer.loss import LOSSES, PolicyLoss, masked, token_weights
+from ludus.trainer.modulation import MaxVariance
 from ludus.trainer.parts import make_part
 from ludus.trainer.pool import Pool
 from ludus.trainer.regularizers import REGULARIZERS, Regularizer
 from ludus.trainer.schedule import scheduled
-from ludus.trainer.spread import CURRICULA, Curriculum
+from ludus.trainer.spread import CURRICULA, Curriculum, Ladder
+from ludus.trainer.tokens import with_tokens
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
@@ -73,7 +76,7 @@ def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
         model,
         make_loss(config),
         temperature=config.temperature,
-        magnet=frozen_copy(model) if config.kl > 0 else None,
+        magnet=frozen_copy(model) if has_magnet(config) else None,
         betas=(config.beta1, config.beta2),
         weight_decay=config.weight_decay,
         grad_clip=config.grad_clip,
@@ -153,14 +156,16 @@ def check(config: "TrainConfig") -> None:
         ValueError: If a part is unknown, refuses its settings, or does not fit the rest.
     """
     credit = make_credit(config)
-    if credit.compares_siblings and config.group_size < 2:
-        raise ValueError(
-            f"advantage {config.advantage} needs group_size >= 2, got {config.group_size}"
-        )
+    _check_acts(config, credit)
     make_curriculum(config)
     make_pool(config)
-    if make_budget(config) and (config.branching or config.opponent != "self"):
-        raise ValueError("a budget goes with no branching and no opponent: groups differ in size")
+    if budget := make_budget(config):
+        if config.branching or config.opponent != "self":
+            raise ValueError(
+                "a budget goes with no branching and no opponent: groups differ in size"
+            )
+        groups = config.episodes // config.group_size
+        budget.sizes([str(i) for i in range(groups)], config.episodes)
     if config.hints > 1:
         raise ValueError(f"hints must be in [0, 1], got {config.hints}")
     if config.warmstart_agent != "random":
@@ -171,13 +176,74 @@ def check(config: "TrainConfig") -> None:
     make_regularizers(config)
 
 
+def _check_acts(config: "TrainConfig", credit: Credit) -> None:
+    """Refuse what would never do anything, whatever is played.
+
+    Raises:
+        ValueError: Naming what it needs.
+    """
+    size, one_pass = config.group_size, config.epochs < 2
+    critic = "values" in credit.estimator.needs
+    filters = [spec for spec in config.filters if spec.partition(":")[0] in FILTERS]
+    keep = max((edit.keep for edit in credit.edits if isinstance(edit, MaxVariance)), default=0)
+    kl_cov = any(spec.partition(":")[0] == "kl_cov" for spec in config.regularizers)
+    moves = "no token has moved from where it was sampled in a first epoch"
+    for useless, why in (
+        (
+            credit.compares_siblings and size < 2,
+            f"advantage {config.advantage} needs group_size >= 2, got {size}",
+        ),
+        (
+            bool(filters) and size < 2,
+            f"filters {', '.join(filters)} compare attempts at a task and need group_size >= 2, "
+            f"got {size}",
+        ),
+        (
+            bool(config.refill) and not config.filters,
+            f"refill {config.refill} makes up for groups that filters leave out: it needs filters",
+        ),
+        (
+            bool(config.magnet_every) and not has_magnet(config),
+            f"magnet_every {config.magnet_every} moves what kl draws to: it needs kl or kl_end > 0",
+        ),
+        (
+            bool(config.critic_warmup) and not critic,
+            f"critic_warmup {config.critic_warmup} needs an advantage with a critic (gae, "
+            f"bi_level_gae, turn_gae), got {config.advantage}",
+        ),
+        (
+            bool(config.sequence_mask) and one_pass,
+            f"sequence_mask {config.sequence_mask:g} needs epochs >= 2: {moves}",
+        ),
+        (kl_cov and one_pass, f"regularizer kl_cov needs epochs >= 2: {moves}"),
+        (
+            keep >= size and bool(keep) and not config.budget,
+            f"edit max_variance:keep={keep} needs groups of more, got group_size {size}",
+        ),
+    ):
+        if useless:
+            raise ValueError(why)
+
+
+def has_magnet(config: "TrainConfig") -> bool:
+    """Whether a run ever draws the policy to a magnet."""
+    return config.kl > 0 or config.kl_end > 0
+
+
 def requirements(config: "TrainConfig") -> dict[str, str]:
     """What an environment must have, names of `NEEDS`, and what in the config asks for it."""
     found = dict.fromkeys(config.needs, "the recipe")
-    if "golden_logp" in make_credit(config).estimator.needs:
-        found["golden"] = config.advantage.partition(":")[0]
+    credit = make_credit(config)
+    specs = (config.advantage, *config.shaping, *config.modulation)
+    parts = (credit.estimator, *credit.shaping, *credit.modulation)
+    for spec, part in zip(specs, parts, strict=True):
+        found |= dict.fromkeys(getattr(part, "asks", ()), spec.partition(":")[0])
+    if config.budget:
+        found["success"] = f"budget {config.budget}"
+    if config.opponent == "self" and isinstance(make_curriculum(config), Ladder):
+        found["success"] = "a ladder without an opponent"
     if config.hints:
-        found |= dict.fromkeys(("plan", "one seat"), "hints")
+        found |= dict.fromkeys(("plan", "one seat", "success"), "hints")
     if config.branching:
         found |= dict.fromkeys(("fork", "one seat"), f"branching {config.branching}")
     return found

@@ -20,7 +20,7 @@ from ludus.trainer.advantages.base import (
     turn_entropies,
     turn_tokens,
 )
-from ludus.trainer.advantages.group import METRICS
+from ludus.trainer.advantages.group import ASKS, METRICS
 from ludus.trainer.trajectory import Episode, Stop
 
 
@@ -184,6 +184,7 @@ class Style(Memoryless):
     ) -> None:
         choice("metric", metric, METRICS)
         self.metric, self.delta, self.k, self.success = METRICS[metric], delta, k, success
+        self.asks = ASKS.get(metric, ())
 
     def __call__(self, episodes: Sequence[Episode], advantages: Advantages) -> Advantages:
         """With the bonus of the trajectory's first turn added to all of its turns."""

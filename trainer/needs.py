@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
+from ludus.envs.toolenv import UsesTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,7 @@ class Need:
     """A requirement."""
 
     what: str
+    """A noun, as in "that takes two seats"."""
     has: Callable[[TextEnv], bool]
     """Whether this environment, with its parameters, has it."""
     tag: str = ""
@@ -31,12 +33,18 @@ def _knows_plans(env: TextEnv) -> bool:
     return golden is not None and bool(golden.plan)
 
 
+def _has_tools(env: TextEnv) -> bool:
+    return isinstance(env, UsesTools) and bool(env.tools()) and env.params["max_calls"] > 0
+
+
 NEEDS: Mapping[str, Need] = {
     "seats": Need("two seats or more", lambda env: len(env.ROLES) > 1),
-    "one seat": Need("one seat only", lambda env: len(env.ROLES) == 1),
+    "one seat": Need("exactly one seat", lambda env: len(env.ROLES) == 1),
     "golden": Need("golden answers", _knows_answers, tag="golden"),
-    "plan": Need("right plans", _knows_plans, tag="golden"),
-    "fork": Need("forks of an episode", lambda env: env.metadata["fork"] != "none"),
+    "plan": Need("plans that solve the task", _knows_plans, tag="golden"),
+    "success": Need("episodes that are solved or not", lambda env: env.solvable),
+    "tools": Need("tools to call", _has_tools, tag="tools"),
+    "fork": Need("episodes that fork", lambda env: env.metadata["fork"] != "none"),
 }
 
 
@@ -54,9 +62,9 @@ def check_needs(env: TextEnv, wanted: Mapping[str, str]) -> None:
         if not NEEDS[name].has(env):
             have = having(name)
             shown = ", ".join(have[:8]) + (f" and {len(have) - 8} more" if len(have) > 8 else "")
+            where = f"as in {shown}" if have else "which no environment here has"
             raise ValueError(
-                f"{env.ENV_ID} lacks {NEEDS[name].what}, which {who} needs: {shown or 'none here'} "
-                "have"
+                f"{env.ENV_ID} will not do for {who}: that takes {NEEDS[name].what}, {where}"
             )
 
 

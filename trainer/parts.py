@@ -8,6 +8,17 @@ from typing import Any, TypeVar
 P = TypeVar("P")
 
 
+class Stateless:
+    """A part that keeps nothing between steps."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing is remembered."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take over."""
+
+
 def make_part(kind: str, spec: str, table: Mapping[str, Callable[..., P]], **defaults: Any) -> P:
     """Build what a spec names.
 

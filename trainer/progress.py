@@ -62,25 +62,29 @@ class Progress:
 
     def _line(self, step: int, metrics: Mapping[str, float], pace: float) -> str:
         parts = [f"step {step:>4}/{self._config.steps}", f"{metrics['episodes']:>9,.0f} episodes"]
-        for name, label, shape in _SHOWN:
-            if name in metrics:
-                parts.append(f"{label} {metrics[name]:{shape}}")
         parts += [
-            f"{label} {name.removeprefix(start).lstrip('/')} {value:.1%}".replace("  ", " ")
-            for start, label in (("eval/win_rate", "win rate"), ("eval/success", "solved"))
+            f"{label} {name.removeprefix(start).lstrip('/')} {value:{shape}}".replace("  ", " ")
+            for start, label, shape in _EVALUATED
             for name, value in metrics.items()
             if name.startswith(start)
         ]
+        parts += [shape.format(metrics[name]) for name, shape in _SHOWN if name in metrics]
         left = pace * (self._config.steps - step)
         if step and left:
             parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
         return " · ".join(parts)
 
 
-_SHOWN = (
+_EVALUATED = (
     ("eval/exploitability", "exploitability", ".4f"),
-    ("rollout/entropy", "entropy", ".3f"),
-    ("rollout/invalid_rate", "invalid", ".2%"),
-    ("rollout/tokens_per_s", "tok/s", ",.0f"),
-    ("time_s", "s", ".0f"),
+    ("eval/win_rate", "win rate", ".1%"),
+    ("eval/success", "solved", ".1%"),
+)
+"""What their names begin with; the rest is an environment, a seat, a split."""
+
+_SHOWN = (
+    ("rollout/entropy", "entropy {:.3f}"),
+    ("rollout/invalid_rate", "invalid {:.2%}"),
+    ("rollout/tokens_per_s", "{:,.0f} tok/s"),
+    ("time_s", "{:.0f} s"),
 )

@@ -6,7 +6,7 @@ and its next prompt joins the batch while the others are still being sampled.
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
@@ -15,59 +15,8 @@ from ludus.agents.policy import ModelAgent
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message
-from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
-
-
-@dataclass(slots=True)
-class Seat:
-    """A conversation under way."""
-
-    agent: ModelAgent
-    session: Session
-    leaf: TokenNode
-    texts: list[str] = field(default_factory=list)
-    invalid: list[str] = field(default_factory=list)
-    called: list[str] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    states: list[str] = field(default_factory=list)
-    golden: list[float | None] = field(default_factory=list)
-
-    def twin(self, session: Session) -> "Seat":
-        """The same past, to go on in another session."""
-        return replace(
-            self,
-            session=session,
-            texts=list(self.texts),
-            invalid=list(self.invalid),
-            called=list(self.called),
-            rewards=list(self.rewards),
-            states=list(self.states),
-            golden=list(self.golden),
-        )
-
-
-@dataclass(slots=True)
-class Play:
-    """An episode under way."""
-
-    number: int
-    env: TextEnv
-    seed: int
-    rng: random.Random | None = None
-    """Of the opponents."""
-    seats: dict[str, Seat] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is noted of a position before a reply, where an estimator needs it."""
-
-    state_key: str = ""
-    golden: tuple[int, ...] = ()
-    """The reference answer in tokens, after its scaffold."""
-    scaffold: int = 0
-    """How many of them are scaffold."""
+from ludus.trainer.seats import Facts, Play, Seat
+from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory
 
 
 class Rollout:
@@ -81,7 +30,8 @@ class Rollout:
         opponents: Seats that are not the policy's, and who plays them. Language models among them
             are batched as the policy is; what they sample is not trained.
         keep_replays: How many of the first episodes keep the record of their moves.
-        needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp".
+        needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp",
+            "sum_squares".
     """
 
     def __init__(
@@ -96,6 +46,8 @@ class Rollout:
         needs: Collection[str] = (),
     ) -> None:
         self.engine, self.make_env = engine, make_env
+        if "sum_squares" in needs:
+            sampling = replace(sampling, sum_squares=True)
         self._policy = ModelAgent(engine, chat, sampling)
         self.opponents = opponents or {}
         self.keep_replays = keep_replays
@@ -248,6 +200,7 @@ class Rollout:
             completion.entropies,
             completion.version,
         )
+        own.squares.append(completion.sum_squares)
         own.texts.append(own.agent.chat.text(completion.ids))
         own.rewards.append(0.0)
         if self._step(play, seat, own.texts[-1]):
@@ -287,8 +240,8 @@ class Rollout:
                 key,
                 role,
                 play.number,
-                own.leaf if own.leaf.is_action else _last_action(own.leaf),
-                _turns(own),
+                own.last_action(),
+                own.turns(),
             )
             for role, own in play.seats.items()
             if own.texts and role not in self.opponents
@@ -324,16 +277,3 @@ class Rollout:
             self._waiting.pop(id(own.session), None)
             own.agent.engine.close(own.session)
         self._done[play.number] = episode
-
-
-def _turns(own: Seat) -> tuple[Turn, ...]:
-    # What was noted before a reply that never came is left over: `map` ends with the shortest.
-    return tuple(map(Turn, own.rewards, own.texts, own.invalid, own.states, own.golden, own.called))
-
-
-def _last_action(leaf: TokenNode) -> TokenNode:
-    """The last action at or above a node: what was shown after it is never trained."""
-    node = leaf
-    while not node.is_action and node.parent is not None:
-        node = node.parent
-    return node

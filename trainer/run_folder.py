@@ -1,6 +1,8 @@
 """The folder of a run: what lies there already, and what is written first."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 from ludus.trainer import checkpoint
@@ -15,12 +17,10 @@ def find_run(config: TrainConfig, *, resume: bool) -> checkpoint.Checkpoint | No
         ValueError: If the folder holds a run that is not to be resumed, or another one.
     """
     out = Path(config.out)
-    if not (out / "checkpoints").exists() and not (out / "run.json").exists():
-        return None
+    if not list((out / "checkpoints").glob("step-*")):
+        return None  # none was begun, or it was stopped before its first checkpoint
     if not resume:
         raise ValueError(f"{out} already holds a run: --resume goes on with it, or choose --out")
-    if not list((out / "checkpoints").glob("step-*")):
-        return None  # it was stopped before its first checkpoint
     found = checkpoint.find(out)
     # A field that is newer than the run has its default there.
     saved = {**TrainConfig().to_json(), **found.manifest["config"]}
@@ -34,8 +34,31 @@ def find_run(config: TrainConfig, *, resume: bool) -> checkpoint.Checkpoint | No
 
 
 def begin_run(config: TrainConfig) -> None:
-    """Make the folder and write `run.json`: the config, and what computes."""
+    """Write `run.json`: the config, and what computes."""
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
     record = {"config": config.to_json(), **provenance()}
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def hold(config: TrainConfig) -> int:
+    """Make the folder, and keep other processes from training in it.
+
+    Returns:
+        A file descriptor; the folder is held until it is closed, or the process has ended.
+
+    Raises:
+        ValueError: If another process holds it.
+    """
+    import fcntl  # not at the top: Windows has none
+
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(out / ".lock", os.O_WRONLY | os.O_CREAT)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise
+        raise ValueError(f"another process is training in {out}: choose another --out") from None
+    return descriptor

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ludus.agents.policy import ModelAgent
+from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.config import TrainConfig
@@ -14,7 +15,7 @@ from ludus.trainer.credit import Credit, Credited
 from ludus.trainer.methods import make_branching, make_budget
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
-from ludus.trainer.spread import Curriculum, Even, Ladder
+from ludus.trainer.spread import Curriculum, Even
 from ludus.trainer.trajectory import Episode, Trajectory, usable
 from ludus.trainer.tree_rollout import TreeRollout
 
@@ -97,7 +98,7 @@ class Sampler:
         hints = {
             task.key: hint
             for arena, task in {task.key: (arena, task) for arena, task in tasks}.values()
-            if task.key not in solved and (hint := _hint(arena, task, self.config.hints))
+            if task.key not in solved and (hint := _hint(arena.env, task, self.config.hints))
         }
         self.metrics["rollout/hinted"] = len(hints) / len({task.key for _, task in tasks})
         if not hints:
@@ -156,7 +157,8 @@ class Sampler:
             gains.setdefault(where, []).append(_gain(trajectory, row))
         solved: dict[str, list[float]] = {}
         for episode in usable(episodes):
-            own = episode.trajectories[0].role if episode.trajectories else ""
+            against = self.config.opponent != "self" and episode.trajectories
+            own = episode.trajectories[0].role if against else ""
             solved.setdefault(self._arena_of[episode.task_key], []).append(points(episode, own))
         self.curriculum.learn(gains, solved)
         if self.budget is not None:
@@ -175,9 +177,8 @@ class Sampler:
             self.budget.load_state_dict(state)
 
 
-def _hint(arena: Arena, task: Task, share: float) -> str:
+def _hint(env: TextEnv, task: Task, share: float) -> str:
     """The first part of the way to success; nothing where there is none."""
-    env = arena.make_env()
     env.reset(seed=0, options={"task": task})
     golden = env.golden(env.acting[0])
     if golden is None or not golden.plan:
@@ -186,21 +187,30 @@ def _hint(arena: Arena, task: Task, share: float) -> str:
 
 
 def check_curriculum(curriculum: Curriculum, arenas: Sequence[Arena]) -> None:
-    """Refuse one that would say nothing.
+    """Refuse one that has nothing to choose from.
 
     Raises:
-        ValueError: If there is nothing to choose from, or nothing to go by.
+        ValueError: If it is another than "even" and there is one arena.
     """
     if not isinstance(curriculum, Even) and len(arenas) < 2:
         raise ValueError(
             "a curriculum needs several environments (env) or levels (env_args, a list of objects)"
         )
-    for arena in arenas:
-        if isinstance(curriculum, Ladder) and not arena.own[0] and len(arena.env.ROLES) > 1:
-            raise ValueError(
-                "a ladder goes by games won, and against itself the policy wins half of "
-                f"{arena.env_id}: name an opponent"
-            )
+
+
+def check_budget(config: TrainConfig, arenas: Sequence[Arena]) -> None:
+    """Refuse a budget in a run that will hardly meet a task again, so that it never knows any.
+
+    Raises:
+        ValueError: If the arenas have more tasks than the run draws.
+    """
+    tasks = sum(len(arena.tasks("train")) for arena in arenas)
+    drawn = config.steps * (config.episodes // config.group_size)
+    if config.budget and tasks > drawn:
+        raise ValueError(
+            f"budget {config.budget} goes by how tasks went before and needs tasks that come again:"
+            f" {config.env} has {tasks:,}, of which this run draws {drawn:,}"
+        )
 
 
 def points(episode: Episode, own: str) -> float:

@@ -10,7 +10,7 @@ from math import cos, pi, sin
 from typing import Any, Protocol
 
 from ludus.trainer.advantages.base import GROUPS, Memoryless, choice, turn_tokens
-from ludus.trainer.advantages.group import METRICS
+from ludus.trainer.advantages.group import ASKS, METRICS
 from ludus.trainer.trajectory import Episode, Stop, Trajectory
 
 
@@ -194,6 +194,7 @@ class ToolEconomy(Memoryless):
         choice("calls", calls, METRICS)
         self.most, self.success = most, success
         self._calls = METRICS[calls]
+        self.asks = ASKS.get(calls, ())
         self._offset = 1 if calls == "turns" else 0  # the reply that ends an episode is no call
         self.fewest: dict[str, int] = {}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ludus.trainer.curriculum import Bandit
+from ludus.trainer.parts import Stateless
 
 Results = Mapping[str, Sequence[float]]
 """By arena, one number a trajectory or episode."""
@@ -37,7 +38,7 @@ class Curriculum(Protocol):
         """Go on from a saved state."""
 
 
-class Even:
+class Even(Stateless):
     """All in turn."""
 
     def __init__(self, arenas: Sequence[str]) -> None:
@@ -53,13 +54,6 @@ class Even:
     def metrics(self) -> dict[str, float]:
         """Nothing to log."""
         return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing is remembered."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take over."""
 
 
 class SEC(Bandit):

@@ -7,7 +7,9 @@ no asynchrony (on one machine the learner and the engine share the processor).
 
 import contextlib
 import gc
+import os
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -28,8 +30,8 @@ from ludus.trainer.metrics import MetricsLog, rollout_metrics
 from ludus.trainer.models import build_model
 from ludus.trainer.needs import check_needs
 from ludus.trainer.pool import Pool
-from ludus.trainer.run_folder import begin_run, find_run
-from ludus.trainer.sampler import Sampler, check_curriculum
+from ludus.trainer.run_folder import begin_run, find_run, hold
+from ludus.trainer.sampler import Sampler, check_budget, check_curriculum
 from ludus.trainer.trajectory import usable
 from ludus.trainer.warmstart import warm_start
 
@@ -67,6 +69,7 @@ class Trainer:
         self.credit = methods.make_credit(config)
         self.curriculum = methods.make_curriculum(config, [arena.name for arena in self.arenas])
         check_curriculum(self.curriculum, self.arenas)
+        check_budget(config, self.arenas)
         self.pool = methods.make_pool(config)
         found = find_run(config, resume=resume)
         if config.threads:
@@ -78,8 +81,9 @@ class Trainer:
             device=config.device,
         )
         self.chat = Chat(self.tokenizer)
+        conversations = all_imitations(config, self.arenas, say) if found is None else []
+        weakref.finalize(self, os.close, hold(config))
         if found is None:
-            conversations = all_imitations(config, self.arenas, say)
             begin_run(config)
             self._warm_start(conversations)
         self.engine = make_engine(self.model)

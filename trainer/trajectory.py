@@ -97,6 +97,9 @@ class Turn:
     asked for, and where the environment has one."""
     called: str = ""
     """The tool that the reply called, if it was run."""
+    sum_squares: tuple[float, ...] = ()
+    """At each sampled token: sum over the vocabulary of the squared probabilities. Filled where
+    asked for."""
     values: tuple[float, ...] = ()
     """What the critic expected before each sampled token, reward units. Filled where asked for."""
 

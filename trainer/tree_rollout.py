@@ -15,7 +15,8 @@ from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message
 from ludus.trainer.branching import Branching, Growth, Point
-from ludus.trainer.rollout import Facts, Play, Rollout
+from ludus.trainer.rollout import Rollout
+from ludus.trainer.seats import Facts, Play
 from ludus.trainer.trajectory import Episode, TokenNode
 
 

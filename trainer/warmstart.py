@@ -7,6 +7,7 @@ rollout would: conversations rendered by `Chat`, loss on the replies only.
 import random
 import tempfile
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from ludus.agents.base import Prepares, make_agent
@@ -103,12 +104,21 @@ def warm_start(
 
     Returns:
         Mean loss over all steps, nats a token.
+
+    Raises:
+        ValueError: If a conversation is longer than a model whose positions are a table can read.
     """
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     rows = [chat.conversation(messages) for messages in conversations]
+    longest, limit = max(len(ids) for ids, _ in rows), _positions(model)
+    if longest > limit:
+        raise ValueError(
+            f"a conversation to imitate has {longest} tokens, but the model has {limit} positions: "
+            "--warmstart-steps 0 imitates nothing"
+        )
     masks = [[1] * len(mask) if context else mask for _, mask in rows]
     data = Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "assistant_masks": masks})
     before = random_state()
@@ -118,23 +128,7 @@ def warm_start(
                 model=model,
                 processing_class=tokenizer,
                 train_dataset=data,
-                args=SFTConfig(
-                    output_dir=folder,
-                    max_steps=steps,
-                    learning_rate=lr,
-                    lr_scheduler_type="linear",
-                    per_device_train_batch_size=batch_size,
-                    max_length=None,
-                    gradient_checkpointing=False,
-                    bf16=False,
-                    use_cpu=model.device.type == "cpu",
-                    dataloader_pin_memory=False,
-                    report_to="none",
-                    save_strategy="no",
-                    logging_strategy="no",
-                    disable_tqdm=True,
-                    seed=seed % 2**31,
-                ),
+                args=_arguments(folder, model.device.type, steps, lr, batch_size, seed),
             )
             trainer.remove_callback(PrinterCallback)
             loss = float(trainer.train().training_loss)
@@ -143,3 +137,33 @@ def warm_start(
     model.eval()
     model.zero_grad(set_to_none=True)
     return loss
+
+
+def _positions(model: Any) -> float:
+    """Longest stream a model can read at all; rotary positions go on past what it was made for."""
+    if getattr(model.config, "rope_parameters", None):
+        return inf
+    return getattr(model.config, "max_position_embeddings", None) or inf
+
+
+def _arguments(folder: str, device: str, steps: int, lr: float, batch_size: int, seed: int) -> Any:
+    """TRL's, with nothing written and nothing said."""
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=folder,
+        max_steps=steps,
+        learning_rate=lr,
+        lr_scheduler_type="linear",
+        per_device_train_batch_size=batch_size,
+        max_length=None,
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=False,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        seed=seed % 2**31,
+    )

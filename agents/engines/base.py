@@ -24,6 +24,8 @@ class SamplingParams:
     """Keep the smallest set of tokens whose probabilities reach top_p; 1 keeps all."""
     stop_ids: tuple[int, ...] = ()
     """The reply ends with the first of these that is drawn; it is part of the reply."""
+    sum_squares: bool = False
+    """Whether `Completion.sum_squares` is noted, which costs another pass over the vocabulary."""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -52,6 +54,9 @@ class Completion:
     finish: Literal["stop", "length"]
     version: int
     """Version of the weights that sampled it: how many updates the engine had been told of."""
+    sum_squares: tuple[float, ...] = ()
+    """One a token, where asked for: sum of the squared probabilities over the vocabulary, of the
+    distribution that `logps` is of."""
 
 
 class Session(Protocol):

@@ -85,11 +85,7 @@ class EmbeddedEngine(StreamEngine[EmbeddedSession]):
         Raises:
             ValueError: If a session is empty, closed or replying, or a continuation does not fit.
         """
-        for session, ids in requests:
-            self._check_idle(session)
-            self._check_ids(len(session.tokens), ids)
-            if not session.tokens:
-                raise ValueError("an empty session gives no distribution to score with")
+        self._check_scorable(requests)
         with torch.inference_mode():
             self._slots.tick(self._slot[self._replies.admit()])
             self._catch_up([session for session, ids in requests if ids])

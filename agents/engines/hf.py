@@ -60,11 +60,7 @@ class HFEngine(StreamEngine[Stream]):
         Raises:
             ValueError: If a session is empty, closed or replying, or a continuation does not fit.
         """
-        for session, ids in requests:
-            self._check_idle(session)
-            self._check_ids(len(session.tokens), ids)
-            if not session.tokens:
-                raise ValueError("an empty session gives no distribution to score with")
+        self._check_scorable(requests)
         rows = [[*session.tokens, *ids] for session, ids in requests]
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
         scores: list[tuple[float, ...]] = [()] * len(rows)
@@ -136,7 +132,9 @@ class HFEngine(StreamEngine[Stream]):
         mask = cohort.attention_mask
         mask = cohort.attention_mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         ids = torch.from_numpy(self._replies.last[cohort.lanes]).to(mask.device)[:, None]
-        out = self._call(ids, mask, mask.sum(-1, keepdim=True) - 1, cohort.cache)
+        # A row that ended with the last position stays until the cohort shrinks.
+        positions = (mask.sum(-1, keepdim=True) - 1).clamp_max_(self.max_positions - 1)
+        out = self._call(ids, mask, positions, cohort.cache)
         cohort.cache = out.past_key_values
         logits: Tensor = out.logits[:, -1]
         return logits

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ludus.agents.engines.base import Completion, SamplingParams
-from ludus.agents.engines.sampling import Bools, Ints, Rule, draw, stream_key, uniforms
+from ludus.agents.engines.sampling import (
+    Bools,
+    Ints,
+    Rule,
+    draw,
+    stream_key,
+    sums_of_squares,
+    uniforms,
+)
 
 
 class Stream:
@@ -62,6 +70,7 @@ class Replies(Generic[S]):
         self._tokens: Ints = np.zeros((0, 16), np.int64)
         self._logps: NDArray[np.float64] = np.zeros((0, 16))
         self._entropies: NDArray[np.float64] = np.zeros((0, 16))
+        self._squares: NDArray[np.float64] = np.zeros((0, 16))
         self._known: dict[tuple[Rule, tuple[int, ...]], int] = {}
         self._known_rules: list[tuple[Rule, Bools]] = []
         self._latest: tuple[SamplingParams | None, int] = (None, -1)
@@ -87,6 +96,7 @@ class Replies(Generic[S]):
         return self.active
 
     def stream(self, lane: int) -> S:
+        """The session whose reply a lane draws."""
         stream = self._streams[lane]
         assert stream is not None, f"lane {lane} is free"
         return stream
@@ -118,6 +128,8 @@ class Replies(Generic[S]):
             self._tokens[at, column] = tokens
             self._logps[at, column] = logps
             self._entropies[at, column] = entropies
+            if rule.sum_squares:
+                self._squares[at, column] = sums_of_squares(logits_RV, rows[mine], rule)
             self.last[at] = tokens
             stopped[mine] = is_stop[tokens]
         self._counts[lanes] = counts + 1
@@ -140,7 +152,7 @@ class Replies(Generic[S]):
     def _finish(self, lane: int) -> tuple[S, Completion]:
         count = int(self._counts[lane])
         ids: list[int] = self._tokens[lane, :count].tolist()
-        is_stop = self._known_rules[self._rules[lane]][1]
+        rule, is_stop = self._known_rules[self._rules[lane]]
         finish: Literal["stop", "length"] = "stop" if is_stop[ids[-1]] else "length"
         completion = Completion(
             tuple(ids),
@@ -148,6 +160,7 @@ class Replies(Generic[S]):
             tuple(self._entropies[lane, :count].tolist()),
             finish,
             self._versions[lane],
+            tuple(self._squares[lane, :count].tolist()) if rule.sum_squares else (),
         )
         stream = self._release(lane)
         stream.tokens += ids
@@ -185,12 +198,12 @@ class Replies(Generic[S]):
         for name in ("last", "_keys", "_draws", "_counts", "_limits", "_rules"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros(more, array.dtype)]))
-        for name in ("_tokens", "_logps", "_entropies"):
+        for name in ("_tokens", "_logps", "_entropies", "_squares"):
             array = getattr(self, name)
             rows = np.zeros((more, array.shape[1]), array.dtype)
             setattr(self, name, np.concatenate([array, rows]))
 
     def _grow_tokens(self) -> None:
-        for name in ("_tokens", "_logps", "_entropies"):
+        for name in ("_tokens", "_logps", "_entropies", "_squares"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros_like(array)], axis=1))

@@ -27,15 +27,17 @@ MASK = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The part of `SamplingParams` that shapes the distribution."""
+    """The part of `SamplingParams` that shapes the distribution, and what is noted of it."""
 
     temperature: float
     top_k: int
     top_p: float
+    sum_squares: bool = False
 
     @classmethod
     def of(cls, params: SamplingParams) -> "Rule":
-        return cls(params.temperature, params.top_k, params.top_p)
+        """The rule of these parameters: lanes that share it are drawn together."""
+        return cls(params.temperature, params.top_k, params.top_p, params.sum_squares)
 
 
 def _mix(z: Keys) -> Keys:
@@ -112,13 +114,31 @@ def draw(
     return tokens_S, logps_S, entropies_S
 
 
+def sums_of_squares(logits_RV: Tensor, rows_S: Ints, rule: Rule) -> Floats:
+    """(S,) Sum over the vocabulary of the squared probabilities of each stream's distribution.
+
+    Args:
+        logits_RV: (R, V) of any float type and device.
+        rows_S: (S,) the row of each stream.
+        rule: As of `draw`; at temperature 0 the model's own distribution.
+    """
+    p_RV = _scaled(logits_RV, rule).softmax(-1, dtype=torch.float64)
+    if rule.temperature and (rule.top_k or rule.top_p < 1):
+        p_RV = p_RV * _kept(p_RV, rule)
+        p_RV = p_RV / p_RV.sum(-1, keepdim=True)
+    return cast(Floats, torch.linalg.vecdot(p_RV, p_RV).cpu().numpy()[rows_S])
+
+
+def _scaled(logits_RV: Tensor, rule: Rule) -> Tensor:
+    x_RV = logits_RV.float()
+    return x_RV if rule.temperature in (0.0, 1.0) else x_RV / rule.temperature
+
+
 def _draw(
     logits_RV: Tensor, rows_S: Ints, uniforms_S: Ints, rule: Rule
 ) -> tuple[Ints, Floats, Floats]:
     V = logits_RV.shape[1]
-    x_RV = logits_RV.float()
-    if rule.temperature not in (0.0, 1.0):
-        x_RV = x_RV / rule.temperature
+    x_RV = _scaled(logits_RV, rule)
     p_RV = x_RV.softmax(-1, dtype=torch.float64)
     top_R, top_id_R = p_RV.max(-1)
     # -sum p log p with log p = x - z; the clamp keeps 0 * -inf out.

@@ -153,6 +153,13 @@ class StreamEngine(ABC, Generic[S]):
                 f"no room for a reply: the session fills all {self.max_positions} positions"
             )
 
+    def _check_scorable(self, requests: Sequence[tuple[S, Sequence[int]]]) -> None:
+        for session, ids in requests:
+            self._check_idle(session)
+            self._check_ids(len(session.tokens), ids)
+            if not session.tokens:
+                raise ValueError("an empty session gives no distribution to score with")
+
     def _check_ids(self, have: int, ids: Sequence[int]) -> None:
         if have + len(ids) > self.max_positions:
             raise ValueError(

@@ -118,6 +118,7 @@ class Gymnasium(Hosted):
     """
 
     ENV_ID = "ludus/Gymnasium-v1"
+    SOLVABLE: bool | None = False
     PARAMS: ClassVar[Mapping[str, Any]] = {"env": "FrozenLake-v1", "env_kwargs": {}, "words": ""}
 
     def __init__(self, **settings: Any) -> None:

@@ -2,8 +2,9 @@
 for environments that speak in numbers."""
 
 import copy
+import difflib
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -89,6 +90,13 @@ def words_of(env_id: str, name: str, where: str, known: Mapping[str, Words]) -> 
     if not isinstance(found, Words):
         raise ValueError(f"words={where!r} is {type(found).__name__}, not Words")
     return found
+
+
+def unknown(library: str, kind: str, name: object, known: Iterable[str]) -> ValueError:
+    """The error for what a library does not have; it names the nearest that it has."""
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
+    hint = f", nearest: {', '.join(near)}" if near else ""
+    return ValueError(f"{library} has no {kind} {name!r}{hint}")
 
 
 def check_names(words: Words, count: int, what: str) -> None:

@@ -7,13 +7,13 @@ tasks of `worlds` decide all of it. Moves at once are held until all are in.
 Needs the extra `games`. Nothing of OpenSpiel is imported until an environment is made.
 """
 
-import difflib
 import functools
 import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from ludus.envs.adapters.hosted import unknown
 from ludus.envs.base import TextEnv
 from ludus.envs.outcome import Outcome
 from ludus.envs.registry import MissingExtra
@@ -55,9 +55,7 @@ def load_game(name: str) -> Any:
         ) from None
     short = name.partition("(")[0].strip()
     if short not in pyspiel.registered_names():
-        near = difflib.get_close_matches(short, pyspiel.registered_names(), n=3, cutoff=0.4)
-        hint = f", nearest: {', '.join(near)}" if near else ""
-        raise ValueError(f"OpenSpiel has no game {short!r}{hint}")
+        raise unknown("OpenSpiel", "game", short, pyspiel.registered_names())
     try:
         game = pyspiel.load_game(name)
     except pyspiel.SpielError as error:
@@ -130,6 +128,7 @@ class OpenSpiel(TextEnv):
     """
 
     ENV_ID = "ludus/OpenSpiel-v1"
+    SOLVABLE: bool | None = False
     ROLES: tuple[str, ...] = ("player_0", "player_1")
     ZERO_SUM = True
     SPLIT_BY = "none"

@@ -108,6 +108,7 @@ class PettingZoo(Hosted):
     """
 
     ENV_ID = "ludus/PettingZoo-v1"
+    SOLVABLE: bool | None = False
     ROLES: tuple[str, ...] = ("player_0", "player_1")
     PARAMS: ClassVar[Mapping[str, Any]] = {
         "env": f"{_CLASSIC}.tictactoe.tictactoe:raw_env",

@@ -7,7 +7,6 @@ is the dataset's, so splits are apart by seed, and small datasets repeat themsel
 Needs the extra `reasoning-gym`. Nothing of it is imported until an environment is made.
 """
 
-import difflib
 import functools
 import json
 import random
@@ -19,6 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ludus.envs.adapters.hosted import unknown
 from ludus.envs.adapters.safe_answers import harmless
 from ludus.envs.base import TextEnv
 from ludus.envs.outcome import Golden, Outcome, Verdict
@@ -63,9 +63,7 @@ def _make(name: str, config: Mapping[str, Any], seed: int) -> Any:
         ValueError: If there is none of that name, or its settings are wrong.
     """
     if name not in _datasets():
-        near = difflib.get_close_matches(str(name), _datasets(), n=3, cutoff=0.4)
-        hint = f", nearest: {', '.join(near)}" if near else ""
-        raise ValueError(f"reasoning-gym has no dataset {name!r}{hint}")
+        raise unknown("reasoning-gym", "dataset", name, _datasets())
     dataset, settings = _datasets()[name]
     if reserved := {"seed", "size"} & config.keys():
         raise ValueError(f"config of {name} has {min(reserved)!r}, which is the task's to set")

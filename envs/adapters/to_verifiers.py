@@ -69,21 +69,27 @@ def plugin(make: Callable[[], gymnasium.Env[str, str]]) -> tuple[type[Any], type
         async def run(self, task: Any, agents: Any) -> None:
             game = OneSeat(make())
             await asyncio.to_thread(game.reset, task.data.seed)
-            turns = invalid = 0
             async with agents.player.interaction(task) as interaction:
-                segment = await interaction.turn()  # the prompt is in the task
-                while not segment.terminated:
-                    shown = await asyncio.to_thread(game.reply, segment.last_reply)
-                    turns, invalid = turns + 1, invalid + bool(game.info["invalid"])
-                    if game.done:
-                        break
-                    segment = await interaction.turn(str(shown))
+                metrics = await _play(game, interaction)
             trace = interaction.trace
             trace.record_reward(REWARD, game.result)
-            trace.record_metrics({"turns": float(turns), "invalid": float(invalid)})
+            trace.record_metrics(metrics)
             outcome = game.info.get("outcome", {})
             if (success := outcome.get("success")) is not None:
                 trace.record_metric("success", float(success))
             game.env.close()
 
     return LudusTaskset, LudusEnv
+
+
+async def _play(game: OneSeat, interaction: Any) -> dict[str, float]:
+    """Play until the episode is over or the player has stopped; what there is to count."""
+    turns = invalid = 0
+    segment = await interaction.turn()  # the prompt is in the task
+    while not segment.terminated:
+        shown = await asyncio.to_thread(game.reply, segment.last_reply)
+        turns, invalid = turns + 1, invalid + bool(game.info["invalid"])
+        if game.done:
+            break
+        segment = await interaction.turn(str(shown))
+    return {"turns": float(turns), "invalid": float(invalid)}

@@ -1,7 +1,8 @@
 """The conformance checker: what `ludus check ID` runs. For tests, see `ludus.testing`.
 
 Each item is a function whose docstring names the failure, met in the wild, that motivates it.
-Items 11 (overlap of splits) and 15 to 17 (oracles, gameability, headroom) are not built yet.
+Two kinds of check are no items: against the rules and solvers of others (tests of each
+environment), and against a model (`ludus eval`).
 """
 
 import time
@@ -17,6 +18,7 @@ from ludus.envs.check.hostile import hostile_replies
 from ludus.envs.check.knowledge import golden_answers, hidden_information, pure_observation
 from ludus.envs.check.outside import no_network, throughput
 from ludus.envs.check.report import CheckFailed, Item, Report, Status
+from ludus.envs.check.scoring import empty_talk, splits_apart
 from ludus.envs.check.subject import Broken, Skipped, Subject
 
 __all__ = ["ITEMS", "CheckFailed", "Item", "Report", "check_env"]
@@ -34,9 +36,11 @@ ITEMS: dict[int, tuple[str, Check]] = {
     8: ("rewards and endings", rewards_and_ends),
     9: ("golden answers", golden_answers),
     10: ("hidden information", hidden_information),
+    11: ("splits apart", splits_apart),
     12: ("network, imports", no_network),
     13: ("round trips", round_trips),
     14: ("throughput", throughput),
+    15: ("empty talk", empty_talk),
 }
 """Number -> name and check, in the order they run."""
 
@@ -76,16 +80,17 @@ def check_env(
         results.append(_run(number, subject))
         if on_item is not None:
             on_item(results[-1])
-    return Report(env_id=subject.env_id, items=tuple(results))
+    return Report(env_id=subject.env_id, settings=subject.kwargs, items=tuple(results))
 
 
 def _subject(env: str | type[TextEnv] | TextEnv, episodes: int, seed: int) -> Subject:
     if isinstance(env, str):
         spec = registry.spec(env)
-        return Subject(spec.load(), spec.kwargs, spec.id, episodes, seed)
+        env_class = spec.load()
+        return Subject(env_class, {**env_class.CHECK, **spec.kwargs}, spec.id, episodes, seed)
     if isinstance(env, TextEnv):
         return Subject(type(env), env.replay().config, env.ENV_ID, episodes, seed)
-    return Subject(env, {}, env.ENV_ID or env.__name__, episodes, seed)
+    return Subject(env, env.CHECK, env.ENV_ID or env.__name__, episodes, seed)
 
 
 def _run(number: int, subject: Subject) -> Item:

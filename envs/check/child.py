@@ -112,6 +112,8 @@ def guarded(loopback: bool = False) -> Iterator[list[str]]:
     def audit(event: str, args: tuple[Any, ...]) -> None:
         if not active:
             return
+        if event == "socket.bind" and _importing():
+            return  # urllib3 asks so whether there is IPv6
         if event in ("socket.connect", "socket.sendto", "socket.bind"):
             address = args[1] if len(args) > 1 else None
             if not isinstance(address, tuple):

@@ -74,7 +74,8 @@ def rewards_and_ends(subject: Subject) -> str:
     """Rewards are finite and add up, and an episode ends in exactly one way.
 
     GEM sets terminated and truncated at once, RAGEN derives one from the other; a game that is
-    declared zero-sum and is not teaches two seats to collude.
+    declared zero-sum and is not teaches two seats to collude. Where nobody says whether a task was
+    solved, all that goes by success sees none.
     """
     env = subject.make()
     others = len(env.ROLES) - 1
@@ -100,6 +101,8 @@ def rewards_and_ends(subject: Subject) -> str:
             broken(f"an episode has not ended after MAX_TURNS = {env.MAX_TURNS} turns")
         if env.acting:
             broken(f"the episode is over, but {env.acting[0]} is still to act")
+        if terminated and env.solvable and info["outcome"]["success"] is None:
+            broken("an episode ended by its rules without a success: give one, or SOLVABLE = False")
         returns = info["outcome"]["returns"]
         if any(abs(returns[role] - total[role]) > _ENOUGH for role in env.ROLES):
             broken(f"rewards add up to {total}, but outcome says {returns}")

@@ -13,6 +13,8 @@ from ludus.envs.check.subject import (
     reach,
 )
 
+_DENSE = 10  # turns; after these, every (turn / _DENSE)-th position
+
 
 def pure_observation(subject: Subject) -> str:
     """Looking changes nothing, and what a seat was told is never taken back.
@@ -156,11 +158,14 @@ def _check_hidden(env: TextEnv, secret: str, owner: str, other: str) -> None:
 
 
 def _positions(subject: Subject, name: str) -> Iterator[tuple[TextEnv, str]]:
-    """Every position of some random episodes before the end, with the seat to act."""
+    """Positions of some random episodes before the end, with the seat to act: the first ones, then
+    ever fewer, since what is checked there mostly plays from the start to the end."""
     env, rng = subject.make(), subject.rng(name)
     for _ in range(subject.episodes):
         reach(env, rng, 0)
+        turn = 0
         while env.acting:
-            seat = rng.choice(env.acting)
-            yield env, seat
+            seat, turn = rng.choice(env.acting), turn + 1
+            if rng.random() * turn < _DENSE:
+                yield env, seat
             env.step(choose(env, seat, rng), seat=seat)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +49,15 @@ class Report:
 
     env_id: str
     items: tuple[Item, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the environment was made with, where not its defaults."""
+
+    @classmethod
+    def unmade(cls, env_id: str, error: Exception) -> Self:
+        """Of an environment that cannot even be made."""
+        detail = f"{type(error).__name__}: {error}"
+        item = Item(number=0, name="making it", status="failed", detail=detail, seconds=0.0)
+        return cls(env_id=env_id, items=(item,))
 
     @property
     def ok(self) -> bool:
@@ -85,6 +94,7 @@ class Report:
         """As JSON types."""
         return {
             "env_id": self.env_id,
+            "settings": dict(self.settings),
             "ok": self.ok,
             "items": [item.to_json() for item in self.items],
         }
@@ -95,7 +105,9 @@ class Report:
 
     def table(self) -> Table:
         """For a rich console."""
-        title = f"{self.env_id}: {self.summary()}"
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        made = f"{self.env_id} ({settings})" if settings else self.env_id
+        title = Text(f"{made}: {self.summary()}")
         table = Table("#", "check", "", "s", "detail", title=title, title_justify="left")
         table.columns[0].justify = table.columns[3].justify = "right"
         for item in self.items:

@@ -4,16 +4,16 @@ Source: Cobbe et al. 2021, arXiv:2110.14168.
 """
 
 import ast
-import os
 import random
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ludus.envs.data import data_folder
 from ludus.envs.definition import one_of
 from ludus.envs.task import Rows, Task, TaskSet
-from ludus.envs.tasks.python_math import WithPython
+from ludus.envs.tasks.python_math import PythonMath, WithPython
 from ludus.envs.tasks.rows import Row, read_rows
 from ludus.envs.tasks.scoring import number_in
 
@@ -52,17 +52,13 @@ class GSM8K(WithPython):
 
 
 def _file(data: str, split: str) -> Path:
-    folder = data or os.environ.get("GSM8K_DATA", "")
-    if not folder:
-        raise ValueError(
-            "ludus/GSM8K-v1 needs GSM8K's problems: set GSM8K_DATA, or data=, to the folder that "
-            "holds train.jsonl and test.jsonl (ludus/PythonMath-v1 needs no data)"
-        )
-    if not Path(folder).is_dir():
-        raise ValueError(f"GSM8K's data folder {folder!r} does not exist")
-    files = sorted(Path(folder).glob(f"{split}*.jsonl"), key=lambda path: len(path.name))
+    folder = data_folder(
+        data, GSM8K.ENV_ID, "GSM8K", content="problems", holds="train.jsonl and test.jsonl",
+        without=PythonMath.ENV_ID,
+    )  # fmt: skip
+    files = sorted(folder.glob(f"{split}*.jsonl"), key=lambda path: len(path.name))
     if not files:
-        raise ValueError(f"GSM8K's data folder {folder!r} has no {split}.jsonl")
+        raise ValueError(f"GSM8K's data folder {str(folder)!r} has no {split}.jsonl")
     return files[0]
 
 

@@ -7,14 +7,8 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from ludus.envs.task import Task
-from ludus.envs.tasks.hop_world import (
-    Hop,
-    Question,
-    Size,
-    make_question,
-    make_world,
-    size_of,
-)
+from ludus.envs.tasks.hop_question import Hop, Question, make_question
+from ludus.envs.tasks.hop_world import Size, make_world, size_of
 from ludus.envs.tasks.search_qa import QA_PARAMS, SearchQA
 from ludus.tools.calls import ToolCall
 from ludus.tools.search import Index

@@ -1,4 +1,4 @@
-"""A made-up world of people, towns and books, told in articles, and questions about it.
+"""A made-up world of people, towns and books, told in articles.
 
 Every entity has one article. Facts are functions (a book has one author), so a chain of them from
 an entity leads to one answer: "the birthplace of the teacher of the author of Kelamo". Names are
@@ -7,88 +7,13 @@ of a split occurs in another.
 """
 
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ludus.envs.task import derive_seed
+from ludus.envs.task import content_split
+from ludus.envs.tasks.hop_text import ALSO, FILLER, RELATIONS, SAID, TITLES, YEARS
 from ludus.tools.search import Document
-
-YEARS = ("born", "founded", "published")
-"""Facts whose value is a year; all others lead to another entity."""
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A fact that every entity of a kind has."""
-
-    name: str
-    to: str
-    """Kind of what it leads to."""
-    phrase: str
-    """In questions."""
-    told: tuple[str, ...]
-    """Sentences of articles: {who} has it, {what} is it."""
-
-
-RELATIONS: dict[str, tuple[Relation, ...]] = {
-    "person": (
-        Relation("birthplace", "town", "the birthplace of {}", (
-            "{who} was born in {what}.", "{who} came into the world in {what}.",
-        )),
-        Relation("teacher", "person", "the teacher of {}", (
-            "{who} was taught by {what}.", "{who} learned everything from {what}.",
-        )),
-        Relation("favourite", "book", "the favourite book of {}", (
-            "{who} loved {what}.", "{who} never travelled without a copy of {what}.",
-        )),
-        Relation("born", "year", "the year of birth of {}", (
-            "{who} was born in the year {what}.", "The birth of {who} fell in the year {what}.",
-        )),
-    ),
-    "town": (
-        Relation("founder", "person", "the founder of {}", (
-            "{who} was founded by {what}.", "{who} goes back to {what}.",
-        )),
-        Relation("twin", "town", "the twin town of {}", (
-            "{who} is the twin of {what}.", "{who} has a partnership with {what}.",
-        )),
-        Relation("founded", "year", "the founding year of {}", (
-            "{who} was founded in the year {what}.", "{who} has stood since the year {what}.",
-        )),
-    ),
-    "book": (
-        Relation("author", "person", "the author of {}", (
-            "{who} was written by {what}.", "{who} came from the pen of {what}.",
-        )),
-        Relation("setting", "town", "the setting of {}", (
-            "{who} is set in {what}.", "{who} takes place in {what}.",
-        )),
-        Relation("published", "year", "the year of publication of {}", (
-            "{who} was published in the year {what}.", "{who} appeared in the year {what}.",
-        )),
-    ),
-}  # fmt: skip
-_ASKED = {"person": "Who is", "town": "Which town is", "book": "Which book is", "year": "What is"}
-_ALSO = {
-    "person": "{who} was also known as {what}.",
-    "town": "{who} was once called {what}.",
-    "book": "{who} is also sold as {what}.",
-}
-_TITLES = ("The {} Letters", "Songs of {}", "{} at Dawn", "A Winter in {}", "The House of {}")
-_FILLER = (
-    "The archives hold several letters on the subject.",
-    "Little else is certain, and scholars still argue about the rest.",
-    "A small museum keeps drawings, coins and a broken clock from that time.",
-    "Many stories are told about it in the evenings, few of them true.",
-    "The winters of those years were long and the roads were poor.",
-    "An old map shows the place beside a river that has since dried up.",
-    "Some of the records were lost in a fire and never replaced.",
-    "Visitors come in spring, when the orchards are in bloom.",
-    "A street, a school and a kind of pear bear the same name today.",
-    "The first complete account appeared much later, in four volumes.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,30 +68,6 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
-    """One step of the way to an answer."""
-
-    subject: str
-    """Whose article is needed, by the name that is known at this step."""
-    id: str
-    """Of that article."""
-    title: str
-    evidence: str
-    """The sentence to be read there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question, its answer and the way there."""
-
-    text: str
-    answer: str
-    """As the last article has it."""
-    aliases: tuple[str, ...]
-    hops: tuple[Hop, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class World:
     """Entities and their articles."""
 
@@ -216,14 +117,13 @@ class _Words:
         while True:
             parts = [self._rng.choice(onsets) + self._rng.choice(vowels) for _ in "xxx"]
             word = "".join(parts[: self._syllables])
-            if word not in self._used and word not in _SAID and split_of(word) == self._split:
+            if (
+                word not in self._used
+                and word not in SAID
+                and content_split("word", word) == self._split
+            ):
                 self._used.add(word)
                 return word.capitalize()
-
-
-def split_of(word: str) -> str:
-    """Which split a made-up word belongs to: 8 of 10 to train."""
-    return {8: "valid", 9: "test"}.get(derive_seed("word", word.lower()) % 10, "train")
 
 
 def _entities(rng: random.Random, size: Size, words: _Words) -> list[Entity]:
@@ -232,7 +132,7 @@ def _entities(rng: random.Random, size: Size, words: _Words) -> list[Entity]:
             return words.new()
         if kind == "person":
             return f"{words.new()} {words.new()}"
-        return rng.choice(_TITLES).format(words.new())
+        return rng.choice(TITLES).format(words.new())
 
     counts = {"person": size.people, "town": size.towns, "book": size.books}
     return [Entity(kind, name(kind)) for kind, count in counts.items() for _ in range(count)]
@@ -250,7 +150,8 @@ def _give_facts(
             entity.facts[relation.name] = str(rng.randint(1200, 1999))
 
 
-def _mention(rng: random.Random, entity: Entity, size: Size) -> str:
+def mention(rng: random.Random, entity: Entity, size: Size) -> str:
+    """The name of an entity or, with the share that the size says, its other one."""
     return entity.alias if entity.alias and rng.random() < size.aliases else entity.name
 
 
@@ -260,66 +161,19 @@ def _article(rng: random.Random, entity: Entity, size: Size) -> str:
     relations = [r for r in RELATIONS[entity.kind] if r.name in entity.facts]
     for place, relation in enumerate(rng.sample(relations, len(relations))):
         value = entity.facts[relation.name]
-        what = value if isinstance(value, str) else _mention(rng, value, size)
+        what = value if isinstance(value, str) else mention(rng, value, size)
         told = rng.choice(relation.told) if size.wordings else relation.told[0]
         # "The birth of He" would be wrong, and the first sentence says who it is about.
         short = size.wordings and place and told.startswith("{who}") and rng.random() < 0.5
         sentence = told.format(who=pronoun if short else entity.name, what=what)
         entity.told[relation.name] = (sentence, what)
         sentences.append(sentence)
-    for sentence in rng.sample(_FILLER, size.filler):
+    for sentence in rng.sample(FILLER, size.filler):
         sentences.insert(rng.randint(1, len(sentences)), sentence)
     if entity.alias:
-        also = _ALSO[entity.kind].format(who=entity.name, what=entity.alias)
+        also = ALSO[entity.kind].format(who=entity.name, what=entity.alias)
         sentences.insert(0, also)
     return " ".join(sentences)
-
-
-def make_question(rng: random.Random, world: World, hops: int) -> Question:
-    """Draw a question.
-
-    Args:
-        rng: Decides which.
-        world: What it is about.
-        hops: Articles that have to be read, one after the other.
-    """
-    while True:  # a walk may run into its own track; most do not
-        start = rng.choice(world.entities)
-        walk = _walk(rng, start, hops)
-        if walk is not None:
-            break
-    asked = known = _mention(rng, start, world.size)
-    way, place = [], start
-    for relation in walk:
-        sentence, what = place.told[relation.name]
-        way.append(Hop(known, place.id, place.name, sentence))
-        asked, known, value = relation.phrase.format(asked), what, place.facts[relation.name]
-        if isinstance(value, Entity):
-            place = value
-    others = () if isinstance(value, str) else tuple(n for n in value.names if n != known)
-    return Question(f"{_ASKED[walk[-1].to]} {asked}?", known, others, tuple(way))
-
-
-def _walk(rng: random.Random, start: Entity, hops: int) -> list[Relation] | None:
-    """Relations that lead from an entity to ever new ones, the last perhaps to a year."""
-    walk: list[Relation] = []
-    place, seen = start, [start]
-    for left in reversed(range(hops)):
-        ways = []
-        for relation in RELATIONS[place.kind]:
-            value = place.facts.get(relation.name)
-            if (isinstance(value, str) and not left) or (
-                isinstance(value, Entity) and all(value is not known for known in seen)
-            ):
-                ways.append(relation)
-        if not ways:
-            return None
-        walk.append(rng.choice(ways))
-        value = place.facts[walk[-1].name]
-        if isinstance(value, Entity):
-            place = value
-            seen.append(value)
-    return walk
 
 
 def size_of(params: Mapping[str, Any]) -> Size:
@@ -348,13 +202,5 @@ def size_of(params: Mapping[str, Any]) -> Size:
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "people": (5, 2000), "towns": (4, 2000), "books": (2, 2000), "namesakes": (0, 2000),
-    "aliases": (0, 1), "filler": (0, len(_FILLER)),
+    "aliases": (0, 1), "filler": (0, len(FILLER)),
 }  # fmt: skip
-_SAID = frozenset(
-    word
-    for text in (
-        *_FILLER, *_TITLES, *_ALSO.values(), *_ASKED.values(),
-        *(t for rs in RELATIONS.values() for r in rs for t in (r.phrase, *r.told)),
-    )
-    for word in re.findall(r"\w+", text.lower())
-)  # fmt: skip

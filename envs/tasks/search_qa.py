@@ -1,7 +1,7 @@
 """Questions that are answered by searching a corpus: what the tasks with a search engine share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from ludus.envs.base import TextEnv
 from ludus.envs.definition import one_of
@@ -69,10 +69,10 @@ class SearchQA(UsesTools, Questions):
     """
 
     PARAMS: ClassVar[Mapping[str, Any]] = QA_PARAMS
+    DERIVED = ("_library",)
+    _library: tuple[Index, dict[str, Tool]] | None
 
     def __init__(self, **settings: Any) -> None:
-        # Set before the base class looks, so that it is no part of the episode's state.
-        self._library: tuple[Index, dict[str, Tool]] | None = None
         super().__init__(**settings)
         one_of("score", self.params["score"], ("em", "f1"))
         self._base_names |= {"_sloppy"}  # how a position came about is no part of it
@@ -97,15 +97,6 @@ class SearchQA(UsesTools, Questions):
         names = self.params["tools"]
         own = self._opened()[1] if {"search", "open"} & set(names) else {}
         return [own[name] if name in own else find_tool(name) for name in names]
-
-    def get_state(self) -> dict[str, Any]:
-        """The episode, without the index; picklable and small. For `set_state`."""
-        return {**super().get_state(), "_library": None}
-
-    def _copy(self) -> Self:
-        twin = super()._copy()
-        twin._library = self._library
-        return twin
 
     @classmethod
     def tasks(cls, split: str = "train", **params: Any) -> TaskSet:

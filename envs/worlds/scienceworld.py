@@ -109,6 +109,8 @@ class ScienceWorld(TextEnv):
     PARAMS: ClassVar[Mapping[str, Any]] = {
         "task": "", "simplifications": "", "turns": MAX_TURNS, "admissible": False,
     }  # fmt: skip
+    # Of the tasks, the one whose solutions are found soonest: others take up to 20 s each.
+    CHECK: ClassVar[Mapping[str, Any]] = {"task": "find-non-living-thing", "turns": 25}
 
     def __init__(self, **settings: Any) -> None:
         turns = settings.get("turns", self.MAX_TURNS)
@@ -214,11 +216,7 @@ class ScienceWorld(TextEnv):
 
         path = _LISTS.get(("path", self._world), lambda: self._ask(question))
         done = len(self._commands)
-        if done >= len(path) or list(path[:done]) != self._commands:
-            return None
-        plan = tuple(self.format.write(command) for command in path[done:])
-        in_time = len(plan) <= self.MAX_TURNS - len(self._log)
-        return Golden(action=plan[0], plan=plan if in_time else None)
+        return self._known_way(path[done:]) if list(path[:done]) == self._commands else None
 
     def close(self) -> None:
         """Let go of the simulators."""

@@ -9,7 +9,8 @@ from tyro.conf import Positional
 
 from ludus.cli import parse
 from ludus.envs import spec, specs
-from ludus.envs.registry import make
+from ludus.envs.check import ITEMS, Report, check_env
+from ludus.envs.registry import MissingExtra, make
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,51 @@ def main(args: Sequence[str]) -> int:
         spec(id)  # unknown names before any work
     if options.episodes is not None and options.episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {options.episodes}")
-    from ludus.testing import check_env
-
-    reports, skipped = [], {}
-    for id in ids:
+    reports: list[Report] = []
+    skipped: dict[str, str] = {}
+    for n, id in enumerate(ids, 1):
         try:
             make(id).close()
-        except (ValueError, ImportError) as error:
+        except Exception as error:
             if not options.all:
                 raise
-            skipped[id] = " ".join(str(error).split())  # data, a package or a program is missing
-            continue
-        episodes = options.episodes or (1 if "slow" in spec(id).tags else 20)
-        reports.append(check_env(id, seed=options.seed, episodes=episodes))
+            if not _is_missing(error, id):
+                reports.append(Report.unmade(id, error))
+            else:
+                skipped[id] = " ".join(str(error).split())
+                continue
+        else:
+            reports.append(_check(id, options, f"{n} of {len(ids)}"))
+        if not options.json:
+            Console().print(reports[-1].table())
     if options.json:
         print(json.dumps({"reports": [r.to_json() for r in reports], "skipped": skipped}, indent=1))
     else:
-        for report in reports:
-            Console().print(report.table())
         for id, reason in skipped.items():
             print(f"{id}: skipped: {reason}")
-    return 0 if all(report.ok for report in reports) else 1
+    failed = [report.env_id for report in reports if not report.ok]
+    if len(ids) > 1 and not options.json:
+        passed = f"{len(reports) - len(failed)} of {len(ids)} passed, {len(skipped)} skipped"
+        print(f"{passed}, failed: {', '.join(failed)}" if failed else passed)
+    return 1 if failed else 0
+
+
+def _is_missing(error: Exception, id: str) -> bool:
+    """Whether a package, a program or data are not here, and nothing is wrong."""
+    return isinstance(error, MissingExtra) or (
+        isinstance(error, ValueError) and "needs data" in spec(id).tags
+    )
+
+
+def _check(id: str, options: CheckOptions, place: str) -> Report:
+    """Check one, and say on a terminal how far it is."""
+    episodes = options.episodes or (1 if "slow" in spec(id).tags else 20)
+    left = [name for name, _ in ITEMS.values()]
+    with Console(stderr=True).status("") as status:
+
+        def show(*_: object) -> None:
+            if left:
+                status.update(f"{id} ({place}): {left.pop(0)}")
+
+        show()
+        return check_env(id, seed=options.seed, episodes=episodes, on_item=show)

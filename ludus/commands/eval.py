@@ -1,6 +1,7 @@
 """`ludus eval`: a policy against opponents, or at tasks."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ludus.cli import parse
+from ludus.cli import json_object, parse
 
 if TYPE_CHECKING:
     from ludus.trainer.evaluate import SeatResult, TaskResult
@@ -23,10 +24,13 @@ class EvalOptions:
     policy: str
     """A run, a checkpoint, a model folder, or a hub id."""
     env: str = ""
-    """Environment; by default the one the run was trained in."""
+    """Environment; by default the one the run was trained in. One's own with its module,
+    my_game:me/Game-v1. Or several, "a,b", or a suite ("spiral-heldout")."""
+    env_args: str = "{}"
+    """Its parameters, as a JSON object; by default the run's."""
     opponent: tuple[str, ...] = ("random",)
-    """One or more agents: random, minimax, mcts:200, nash, negotiator, bargainer. Not for one
-    seat."""
+    """One or more: random, minimax, mcts:200, nash, negotiator, bargainer, or the folder of a run
+    or a model. Not for one seat."""
     episodes: int = 200
     """Per opponent and seat; or tasks."""
     seed: int = 0
@@ -35,6 +39,13 @@ class EvalOptions:
     """Where tasks come from; by default the environment's test split, or its last."""
     temperature: float = 1.0
     """Of sampling; 0 takes the most likely token."""
+    format: str = ""
+    """How actions are written in replies: plain, boxed, tag, answer; by default as the run had it,
+    or else plain."""
+    max_reply_tokens: int = 0
+    """A reply is cut after this many tokens; 0: as many as the run had, or else 64."""
+    device: str = "cpu"
+    """Where the model goes, as torch names it."""
     out: str = ""
     """JSON file to write; by default eval-ENV-OPPONENTS.json or eval-ENV-SPLIT.json, in the run or
     in this folder."""
@@ -45,10 +56,36 @@ def main(args: Sequence[str]) -> int:
     options = parse(EvalOptions, args, "eval")
     if options.episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {options.episodes}")
+    if options.max_reply_tokens < 0:
+        raise ValueError(f"max_reply_tokens must be 0 or more, got {options.max_reply_tokens}")
+    if options.out and not Path(options.out).parent.is_dir():
+        raise ValueError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
+    env_args = json_object("--env-args", options.env_args)
+    if options.format:
+        env_args["format"] = options.format
+    from ludus.envs import suites
+
+    ids = suites().get(options.env) or tuple(id.strip() for id in options.env.split(","))
+    if options.out and len(ids) > 1:
+        raise ValueError(f"--out is the file of one environment, {options.env!r} is {len(ids)}")
+    for env in ids:
+        _evaluate(options, env, env_args)
+    return 0
+
+
+def _evaluate(options: EvalOptions, env_id: str, env_args: dict[str, Any]) -> None:
+    """In one environment: prints a table, writes a file."""
     from ludus.trainer.evaluate import against, held_out, solve
     from ludus.trainer.load import load_policy
 
-    policy = load_policy(options.policy, env=options.env, temperature=options.temperature)
+    policy = load_policy(
+        options.policy,
+        env=env_id,
+        env_kwargs=env_args,
+        temperature=options.temperature,
+        max_reply_tokens=options.max_reply_tokens,
+        device=options.device,
+    )
     env = policy.make_env()
     settings: dict[str, Any] = {
         "episodes": options.episodes,
@@ -66,15 +103,17 @@ def main(args: Sequence[str]) -> int:
             for result in against(policy.agent, policy.env, opponent, **settings)
         ]
         rows, table = [result.to_json() for result in played], _games(played)
-        name = "-".join(options.opponent).replace(":", "-")
+        name = "-".join(options.opponent)
     table.title = f"{options.policy} in {policy.env}, {settings['split']}"
     Console().print(table)
-    file = f"eval-{policy.env.replace('/', '-')}-{name}.json"
+    file = re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json")
     run = Path(options.policy)
-    out = Path(options.out) if options.out else (run if run.is_dir() else Path()) / file
+    beside = run if (run / "run.json").is_file() else Path()
+    out = Path(options.out) if options.out else beside / file
     record = {
         "policy": options.policy,
         "env": policy.env,
+        "env_args": dict(policy.env_kwargs),
         "split": settings["split"],
         "seed": options.seed,
         "temperature": options.temperature,
@@ -82,40 +121,47 @@ def main(args: Sequence[str]) -> int:
     }
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written to {out}")
-    return 0
 
 
 def _games(results: "Sequence[SeatResult]") -> Table:
-    table = _table(
-        "opponent", "seat", "episodes", "mean return", "win rate", "draws", "invalid", "turns"
-    )
+    table = _table("opponent", "seat", "games", "return", "won, %", "drawn", "invalid", "turns")
     for r in results:
         table.add_row(
             r.opponent,
             r.seat,
             str(r.episodes),
             f"{r.mean_return:+.3f} ± {r.mean_ci:.3f}",
-            f"{r.win_rate:.1%} [{r.win_low:.1%}, {r.win_high:.1%}]",
+            _share(r.win_rate, r.win_low, r.win_high),
             f"{r.draw_rate:.1%}",
-            f"{r.invalid_rate:.2%}",
-            f"{r.turns_mean:.2f}",
+            f"{r.invalid_rate:.1%}",
+            f"{r.turns_mean:.1f}",
         )
     return table
 
 
 def _tasks(results: "Sequence[TaskResult]") -> Table:
-    table = _table("split", "episodes", "solved", "mean return", "invalid", "turns")
+    table = _table("split", "episodes", "solved, %", "return", "invalid", "turns")
     for r in results:
         table.add_row(
             r.split,
             str(r.episodes),
-            f"{r.success_rate:.1%} [{r.success_low:.1%}, {r.success_high:.1%}]",
+            _share(r.success_rate, r.success_low, r.success_high),
             f"{r.mean_return:+.3f} ± {r.mean_ci:.3f}",
-            f"{r.invalid_rate:.2%}",
-            f"{r.turns_mean:.2f}",
+            f"{r.invalid_rate:.1%}",
+            f"{r.turns_mean:.1f}",
         )
     return table
 
 
+def _share(rate: float, low: float, high: float) -> str:
+    return f"{100 * rate:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in columns:
+        if name == "opponent":  # may be a long path
+            table.add_column(name, min_width=8, overflow="fold")
+        else:
+            table.add_column(name, no_wrap=True)
+    return table

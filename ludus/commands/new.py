@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ludus.cli import parse
 from ludus.envs import specs
@@ -80,9 +81,10 @@ ludus.register("{id}", {name}, tags=("two-seat", "zero-sum"))
 
 TEST = '''"""{name} keeps the protocol's promises, and its rules are what they should be."""
 
-import {module}
 import ludus
 from ludus.testing import check_env
+
+import {module}
 
 
 def test_passes_the_checker() -> None:
@@ -112,7 +114,7 @@ def test_best_play_leaves_a_multiple_of_four() -> None:
 class NewOptions:
     """Write a working environment and its test: NAME.py and test_NAME.py, in snake case."""
 
-    name: Positional[str]
+    name: Positional[Annotated[str, arg(metavar="NAME")]]
     """In CamelCase or snake_case."""
     folder: str = "."
     """Where; made if it does not exist."""

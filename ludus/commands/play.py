@@ -3,28 +3,32 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from rich.console import Console
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from ludus.agents.base import Agent, Prepares, make_agent
+from ludus.agents.base import Agent
 from ludus.agents.human import HumanAgent, Quit, frame
-from ludus.cli import parse
+from ludus.cli import json_object, parse
 from ludus.envs.base import TextEnv
 from ludus.envs.registry import make
 from ludus.envs.task import derive_seed
+from ludus.trainer.opponent import make_opponent
 
 
 @dataclass(frozen=True)
 class PlayOptions:
     """Play an environment at the terminal; "quit" leaves."""
 
-    env: Positional[str]
-    """Environment, such as ludus/KuhnPoker-v1."""
+    env: Positional[Annotated[str, arg(metavar="ENV")]]
+    """Environment, such as ludus/KuhnPoker-v1; one's own with its module, my_game:me/Game-v1."""
+    env_args: str = "{}"
+    """Its parameters, as a JSON object."""
     opponent: str = "random"
-    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator, bargainer."""
+    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator, bargainer; or the
+    folder of a run or a model."""
     seat: str | None = None
     """Yours; by default the first."""
     seed: int | None = None
@@ -34,7 +38,8 @@ class PlayOptions:
 def main(args: Sequence[str]) -> int:
     """Run the command."""
     options = parse(PlayOptions, args, "play")
-    play(options.env, opponent=options.opponent, seat=options.seat, seed=options.seed)
+    kwargs = json_object("--env-args", options.env_args)
+    play(options.env, opponent=options.opponent, seat=options.seat, seed=options.seed, **kwargs)
     return 0
 
 
@@ -50,7 +55,7 @@ def play(
 
     Args:
         env_id: A registered id.
-        opponent: Spec of the agent that plays all other seats.
+        opponent: Spec of the agent that plays all other seats, or the folder of a model.
         seat: The person's; by default the first.
         seed: Decides the task, chance and the opponent's draws; by default the clock does.
         **kwargs: The environment's.
@@ -69,9 +74,7 @@ def play(
     person = HumanAgent()
     agents: dict[str, Agent] = {own: person}
     if len(env.ROLES) > 1:
-        other = make_agent(opponent)
-        if isinstance(other, Prepares):
-            other.prepare(env)
+        other = make_opponent(opponent, env)
         agents |= {role: other for role in env.ROLES if role != own}
     seed = random.SystemRandom().randrange(2**31) if seed is None else seed
     console = Console(highlight=False)

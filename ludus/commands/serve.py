@@ -2,24 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 import ludus
-from ludus.agents.base import Prepares, make_agent
-from ludus.cli import parse
+from ludus.cli import json_object, parse
 from ludus.envs import registry
+from ludus.trainer.opponent import make_opponent
 
 
 @dataclass(frozen=True)
 class ServeOptions:
     """Serve an environment to OpenEnv's clients, over WebSocket and HTTP; Ctrl-C stops."""
 
-    env: Positional[str]
-    """Environment, such as ludus/KuhnPoker-v1."""
+    env: Positional[Annotated[str, arg(metavar="ENV")]]
+    """Environment, such as ludus/KuhnPoker-v1; one's own with its module, my_game:me/Game-v1."""
+    env_args: str = "{}"
+    """Its parameters, as a JSON object."""
     opponent: str | None = None
-    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator, bargainer; by default
-    the client plays all seats."""
+    """Who plays the other seats: random, minimax, mcts:200, nash, negotiator, bargainer; or the
+    folder of a run or a model; by default the client plays all seats."""
     seat: str | None = None
     """The client's; by default the first."""
     split: str = ""
@@ -41,10 +44,11 @@ def main(args: Sequence[str]) -> int:
         raise ValueError("--seat needs --opponent: without one the client plays all seats")
     from ludus.envs.adapters.to_openenv import serve
 
-    settings = {"format": options.format, **({"split": options.split} if options.split else {})}
-    agent = make_agent(options.opponent) if options.opponent else None
-    if isinstance(agent, Prepares):
-        agent.prepare(registry.make(options.env, **settings))
+    settings = {**json_object("--env-args", options.env_args), "format": options.format}
+    if options.split:
+        settings["split"] = options.split
+    env = registry.make(options.env, **settings)
+    agent = make_opponent(options.opponent, env) if options.opponent else None
     serve(
         lambda: ludus.make(options.env, opponents=agent, seat=options.seat, **settings),
         name=options.env,

@@ -1,25 +1,27 @@
 """`ludus train`: one run, by a recipe."""
 
-import difflib
 import json
 import signal
 import sys
 from collections.abc import Sequence
+from textwrap import fill
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ludus.cli import UsageError, parse
+from ludus.cli import parse, unknown
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
 
 _HELP = """usage: ludus train RECIPE [options]
 
-recipes: {recipes}
+{recipes}
 
-ludus train RECIPE --help shows the options and what the recipe sets them to.
---resume goes on with the run in --out, if there is one. --print-config shows and stops. --dry-run
-builds everything, makes one step, shows memory and rates, and writes nothing."""
+ludus train RECIPE --help shows the options and what the recipe sets them to."""
+
+_FLAGS = """Also: --resume goes on with the run in --out, if there is one; \
+--print-config shows the options and stops; --dry-run builds everything, makes one step, shows \
+memory and rates, and writes nothing."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -27,17 +29,20 @@ def main(args: Sequence[str]) -> int:
     from ludus.trainer.config import RECIPES, TrainConfig
 
     if not args or args[0] in ("-h", "--help"):
-        print(_HELP.format(recipes=", ".join(RECIPES)))
+        names = f"recipes: {', '.join(RECIPES)}"
+        print(_HELP.format(recipes=fill(names, break_on_hyphens=False)), fill(_FLAGS), sep="\n")
         return 0
     recipe, *rest = args
     if recipe not in RECIPES:
-        near = difflib.get_close_matches(recipe, RECIPES, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"unknown recipe {recipe!r}, {hint}recipes: {', '.join(RECIPES)}")
+        raise unknown("recipe", recipe, RECIPES)
     flags = {"--resume", "--print-config", "--dry-run"}
     chosen = flags & set(rest)
     config = parse(
-        TrainConfig, [a for a in rest if a not in flags], f"train {recipe}", RECIPES[recipe]
+        TrainConfig,
+        [a for a in rest if a not in flags],
+        f"train {recipe}",
+        RECIPES[recipe],
+        about=f"{TrainConfig.__doc__}\n\n{_FLAGS}",
     )
     if "--print-config" in chosen:
         print(json.dumps(config.to_json(), indent=1))
@@ -76,5 +81,6 @@ def _train(config: "TrainConfig", *, resume: bool) -> int:
         for number, handler in previous.items():
             signal.signal(number, handler)
     if not finished:
-        print(f"stopped at step {trainer.step} of {config.steps}; --resume goes on from there")
+        at = f"stopped at step {trainer.step} of {config.steps}"
+        print(f"{at}; the same command with --resume goes on from there")
     return 0

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ludus.tools.sandbox.base import Execution, Limits, Sandbox, SandboxError, Session
+from ludus.tools.sandbox.base import Sandbox
+from ludus.tools.sandbox.execution import Execution, Limits, SandboxError
+from ludus.tools.sandbox.session import Session
 
 __all__ = [
     "BACKENDS", "Execution", "Limits", "Sandbox", "SandboxError", "Session", "open_sandbox",

@@ -12,72 +12,15 @@ itself does not work here.
 
 import os
 import threading
-import time
 import weakref
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Any
 
-Status = Literal[
-    "ok", "error", "exited", "killed", "closed", "timeout", "memory", "processes", "output"
-]
-"""`error`: an exception, or `sys.exit` of something. `exited`: the process ended itself, by
-`os._exit`. `killed`: by a signal, its own or the kernel's. `closed`: the session had ended before.
-The others: more than the limit."""
-
-_GRACE_S = 0.7  # beyond a call's time, until a supervisor that does not answer is given up
-
-
-class SandboxError(RuntimeError):
-    """The sandbox cannot be had, or broke; not the agent's doing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a program may use. Of one session, which is one call where calls are stateless."""
-
-    seconds: float = 5.0
-    """Wall-clock time of a call."""
-    cpu_seconds: int = 60
-    """Processor time of a process, all calls of a session together."""
-    memory_mb: int = 512
-    """Address space of a process over the interpreter's own, and memory of all together."""
-    processes: int = 16
-    """Processes and threads at a time."""
-    disk_mb: int = 64
-    """All files together, and each."""
-    files: int = 1024
-    """Files and folders."""
-    open_files: int = 128
-    """Of a process."""
-    output_chars: int = 20_000
-    """Of standard output, and of standard error; the rest is cut off."""
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not value > 0:
-                raise ValueError(f"limit {name} must be positive, got {value}")
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """What running a piece of code came to."""
-
-    status: Status
-    stdout: str
-    stderr: str
-    """With the traceback, if there is one."""
-    seconds: float
-    exit_code: int = 0
-    """128 + n for signal n."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the code ran to its end without an exception."""
-        return self.status == "ok"
+from ludus.tools.sandbox.execution import Execution, Limits, SandboxError
+from ludus.tools.sandbox.session import Channel, Closing, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,95 +36,7 @@ class Setup:
     """Sessions kept ready for the next stateless call."""
 
 
-class Channel(ABC):
-    """The line to one supervisor."""
-
-    @abstractmethod
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message."""
-
-    @abstractmethod
-    def receive(self, timeout: float | None) -> dict[str, Any] | None:
-        """The next message; None if there will be none, or not in time."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the line, which ends the session. More than once does no harm."""
-
-
-class Session:
-    """An interpreter that keeps its variables from call to call. Made by `Sandbox.session`."""
-
-    def __init__(self, channel: Channel, limits: Limits) -> None:
-        self._channel, self._limits = channel, limits
-        self._lock = threading.Lock()
-        self.alive = True
-        """False once a call has ended the interpreter, or `close` has."""
-
-    def run(self, code: str, *, seconds: float | None = None) -> Execution:
-        """Run code where the last call left off.
-
-        Args:
-            code: Python; the value of a last line that is an expression is printed.
-            seconds: Another time limit than that of `Limits`.
-
-        Raises:
-            SandboxError: If the sandbox broke.
-        """
-        allowed = self._limits.seconds if seconds is None else seconds
-        with self._lock:
-            if not self.alive:
-                return Execution("closed", "", "the session has ended", 0.0)
-            start = time.monotonic()
-            try:
-                self._channel.send({"code": code, "seconds": allowed})
-                answer = self._channel.receive(allowed + _GRACE_S)
-            except OSError:
-                answer = None
-            if answer is None:
-                self.close()
-                took = time.monotonic() - start
-                if took >= allowed:
-                    return Execution("timeout", "", "", took)
-                return Execution("killed", "", "the interpreter was killed", took)
-            if "failed" in answer:
-                self.close()
-                raise SandboxError(f"no session could be started: {answer['failed']}")
-            done = self._read(answer)
-            if done.status not in ("ok", "error"):
-                self.close()
-            return done
-
-    def _read(self, answer: Mapping[str, Any]) -> Execution:
-        return Execution(
-            answer["status"],
-            self._cut(str(answer["stdout"])),
-            self._cut(str(answer["stderr"])),
-            float(answer["seconds"]),
-            int(answer["exit_code"]),
-        )
-
-    def _cut(self, text: str) -> str:
-        most = self._limits.output_chars
-        return text if len(text) <= most else f"{text[:most]}\n[cut off after {most} characters]"
-
-    def close(self) -> None:
-        """End the interpreter and all it has started. More than once does no harm."""
-        self.alive = False
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        with suppress(Exception):
-            self.close()
-
-
-class Sandbox(ABC):
+class Sandbox(Closing):
     """Runs code and starts sessions. Safe to use from many threads at once; closed, or
     collected, it leaves nothing behind.
 
@@ -319,13 +174,3 @@ class Sandbox(ABC):
             for session in list(self._sessions):
                 session.close()
             self._spares.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        with suppress(Exception):
-            self.close()

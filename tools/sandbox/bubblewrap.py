@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ludus.tools.sandbox.base import SandboxError
+from ludus.tools.sandbox.execution import SandboxError
 from ludus.tools.sandbox.local import INSIDE, WHERE, LocalSandbox, program
 
 _ROOT = "/opt/ludus-inside"

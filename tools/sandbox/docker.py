@@ -21,9 +21,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ludus.tools.sandbox.base import Channel, Sandbox, SandboxError
+from ludus.tools.sandbox.base import Sandbox
+from ludus.tools.sandbox.execution import SandboxError
 from ludus.tools.sandbox.inside import frames
 from ludus.tools.sandbox.local import INSIDE, WHERE
+from ludus.tools.sandbox.session import Channel
 
 IMAGE = "ludus-sandbox:1"
 LABEL = "ludus.sandbox"

@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ludus.tools.sandbox.base import Channel, Sandbox, SandboxError
+from ludus.tools.sandbox.base import Sandbox
+from ludus.tools.sandbox.execution import SandboxError
 from ludus.tools.sandbox.inside import frames
+from ludus.tools.sandbox.session import Channel
 
 INSIDE = Path(__file__).resolve().parent / "inside"
 WHERE = "ludus/tools/sandbox/inside"

@@ -5,14 +5,27 @@ lines of arithmetic, and what it is compared with is a key, never a position in 
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import Any, Literal, Protocol, TypeVar
 
-from ludus.trainer.parts import one_of
+from ludus.trainer.parts import Stateless, one_of
 from ludus.trainer.trajectory import Episode, Trajectory
 
 Advantages = list[tuple[float, ...]]
 """One tuple a trajectory, one number a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCredit:
+    """What the sampled tokens of one turn have besides their turn's advantage."""
+
+    deviation: tuple[float, ...]
+    """A token's advantage less its turn's."""
+    target: tuple[float, ...] = ()
+    """What the critic is to say before the token, reward units; not a number where it is not asked.
+    Empty where there is no critic."""
+
 
 T = TypeVar("T")
 
@@ -33,8 +46,8 @@ class Estimator(Protocol):
     group: str
     """Key of `GROUPS`: within it, returns are compared. Groups of one are counted by it."""
     needs: frozenset[str]
-    """Fields of `Turn` that are filled only when asked: "state_key" and "golden_logp" by the
-    rollout, "values" by the critic."""
+    """Fields of `Turn` that are filled only when asked: "state_key", "golden_logp" and
+    "sum_squares" by the rollout, "values" by the critic."""
 
     def __call__(self, episodes: Sequence[Episode]) -> Advantages:
         """Advantages of every turn of every trajectory of every episode, in order."""
@@ -46,18 +59,13 @@ class Estimator(Protocol):
         """Go on from a saved state."""
 
 
-class Memoryless:
+class Memoryless(Stateless):
     """An estimator, or another part of the credit pipeline, that keeps nothing between steps."""
 
     group: str = "task+role"
     needs: frozenset[str] = frozenset()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing is remembered."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take over."""
+    asks: tuple[str, ...] = ()
+    """What it goes by and an environment must have, names of `ludus.trainer.needs.NEEDS`."""
 
 
 def trajectories_of(episodes: Sequence[Episode]) -> list[Trajectory]:

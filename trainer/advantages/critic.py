@@ -10,21 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
-from ludus.trainer.advantages.base import Advantages, Memoryless, mean, trajectories_of
-from ludus.trainer.advantages.group import whiten
+from ludus.trainer.advantages.base import (
+    Advantages,
+    Memoryless,
+    TokenCredit,
+    mean,
+    trajectories_of,
+)
+from ludus.trainer.advantages.compare import whiten
 from ludus.trainer.advantages.values import bi_level_gae, gae
 from ludus.trainer.trajectory import Episode, Trajectory, Turn
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCredit:
-    """Of the sampled tokens of one turn."""
-
-    deviation: tuple[float, ...]
-    """A token's advantage less its turn's."""
-    target: tuple[float, ...]
-    """What the critic is to say before the token, reward units; not a number where it is not asked.
-    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,6 +272,7 @@ class IGPO(_PerTask):
     """
 
     needs = frozenset({"golden_logp"})
+    asks = ("golden",)
 
     def __init__(
         self,

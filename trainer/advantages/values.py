@@ -167,7 +167,7 @@ def optimal_token_baselines(
     Returns:
         One baseline a position; 0 where only one trajectory is alive, which says nothing.
 
-    Source: verl's optimal token baseline.
+    Source: arXiv:2602.07078; the 0 is its code's `handle_zero_tail`.
 
     >>> [round(b, 6) for b in optimal_token_baselines([[1, 1], [0, 0]], [[0.2, 0.5], [0.6, 0.7]])]
     [0.25, 0.416667]
@@ -183,7 +183,9 @@ def optimal_token_baselines(
 
 def score_norms(probs_N: Sequence[float], sum_squares_N: Sequence[float]) -> list[float]:
     """W_t = sum over j <= t of 1 - 2 pi_j + sum_v pi_v^2: squared norm of the gradient of the
-    log-probability with respect to the logits.
+    log-probability with respect to the logits. Never negative, whatever rounding says.
+
+    Source: the logit-gradient proxy of arXiv:2602.07078.
 
     Args:
         probs_N: Probability of each sampled token.
@@ -194,6 +196,6 @@ def score_norms(probs_N: Sequence[float], sum_squares_N: Sequence[float]) -> lis
     """
     out, total = [], 0.0
     for p, squares in zip(probs_N, sum_squares_N, strict=True):
-        total += 1 - 2 * p + squares
+        total += max(1 - 2 * p + squares, 0.0)
         out.append(total)
     return out

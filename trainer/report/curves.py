@@ -65,12 +65,17 @@ class Curves:
 
 
 def main_charts(curves: Curves) -> list[Chart]:
-    """The curves to look at first."""
+    """The curves to look at first, those that the run has."""
+    charts = [*_results(curves), *_sampling(curves), *_checks(curves)]
+    return [chart for chart in charts if chart.series]
+
+
+def _results(curves: Curves) -> list[Chart]:
+    """How well it plays."""
     run = curves.run
     before = next(iter(run.values("eval/exploitability")), None)
     start = [] if before is None else [(f"at the start {number(before)}", before)]
-    value = run.values("eval/value")
-    candidates = [
+    return [
         Chart(
             "Exploitability",
             "What a best response wins from the policy, per game and seat, computed over the whole "
@@ -88,7 +93,7 @@ def main_charts(curves: Curves) -> list[Chart]:
             include=(0.0, 1.0),
             write=percent,
             tick=_percent_tick,
-            wide=not value,
+            wide=not run.values("eval/value"),
         ),
         Chart(
             "Return per role",
@@ -96,6 +101,12 @@ def main_charts(curves: Curves) -> list[Chart]:
             curves.per_seat("return/"),
             references=[("", 0.0)],
         ),
+    ]
+
+
+def _sampling(curves: Curves) -> list[Chart]:
+    """What it says in training, and how fast."""
+    return [
         Chart(
             "Entropy",
             "Of the policy where it sampled, nats per token. 0 means that it always does the same.",
@@ -116,6 +127,12 @@ def main_charts(curves: Curves) -> list[Chart]:
             curves.series("rollout/tokens_per_s", "tokens/s"),
             include=(0.0,),
         ),
+    ]
+
+
+def _checks(curves: Curves) -> list[Chart]:
+    """What must come out at a known value."""
+    return [
         Chart(
             "Value of the game",
             "Expected return of the first seat when the policy plays itself, computed exactly.",
@@ -126,11 +143,10 @@ def main_charts(curves: Curves) -> list[Chart]:
             "Largest difference between the log-probability a token was sampled with and the one "
             "it is trained with, nats.",
             curves.series("parity/max", "largest difference"),
-            references=_tolerance(run),
+            references=_tolerance(curves.run),
             logarithmic=True,
         ),
     ]
-    return [chart for chart in candidates if chart.series]
 
 
 def _percent_tick(value: float) -> str:

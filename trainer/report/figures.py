@@ -36,6 +36,19 @@ def signed(value: float | None) -> str:
     return ("+" if value is not None and value > 0 else "") + number(value)
 
 
+def estimate(value: float | None, half: float | None) -> tuple[str, str]:
+    """A signed value and the half width of its interval, both to the interval's second digit.
+
+    >>> estimate(-0.005, 0.2481), estimate(12.0, 3.14), estimate(0.5, None), estimate(0.5, 0.0)
+    (('−0.01', '0.25'), ('+12.0', '3.1'), ('+0.500', 'n/a'), ('+0.500', '0'))
+    """
+    if value is None or not half or not isfinite(half) or not isfinite(value):
+        return signed(value), number(half, 2)
+    decimals = max(0, 1 - floor(log10(half)))
+    shown = f"{value:+,.{decimals}f}".replace("-", MINUS)
+    return shown, f"{half:,.{decimals}f}"
+
+
 def percent(value: float | None) -> str:
     """A share, in percent.
 

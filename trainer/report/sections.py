@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from ludus.trainer.report.figures import duration, number, percent, signed
+from ludus.trainer.report.figures import duration, estimate, number, percent
 from ludus.trainer.report.html import Content, Markup, el, join
 from ludus.trainer.report.run_files import RunFiles
 
@@ -126,13 +126,14 @@ def policy(run: RunFiles) -> Markup | None:
         moves = "to open" if moves == "-" else f"after {moves}" if moves else "chooses"
         placed.setdefault(seat, {}).setdefault(knows, {})[moves] = probs
     tables = []
+    known = list(dict.fromkeys(knows for rows in placed.values() for knows in rows))
     for seat, rows in placed.items():
         columns = list(dict.fromkeys(moves for row in rows.values() for moves in row))
         head = el("tr", el("td"), *(el("th", moves, scope="col") for moves in columns))
         body = [
             el("tr", el("th", knows, scope="row"),
                *(el("td", _bar(row[moves]) if moves in row else None) for moves in columns))
-            for knows, row in rows.items()
+            for knows, row in sorted(rows.items(), key=lambda item: known.index(item[0]))
         ]  # fmt: skip
         tables.append(
             el(
@@ -193,12 +194,7 @@ def opponents(run: RunFiles) -> Markup | None:
                 el("small", f" {row['errors']} broken") if row.get("errors") else None,
                 class_="num",
             ),
-            el(
-                "td",
-                signed(row.get("mean_return")),
-                el("small", f" ± {number(row.get('mean_ci'), 2)}"),
-                class_="num",
-            ),
+            _mean(row),
             el(
                 "td",
                 el("b", percent(row.get("win_rate"))),
@@ -212,18 +208,25 @@ def opponents(run: RunFiles) -> Markup | None:
         )
         for row in rows
     ]
-    head = el("tr", *(el("th", n, scope="col") for n in names))
     return section(
         "Against opponents",
         "Played after training, every seat on its own. Intervals hold 95 %: Student's t for the "
         "mean return, Wilson's for the share of games won.",
-        el(
-            "div",
-            el("table", el("thead", head), el("tbody", *body), class_="results"),
-            class_="scroll",
-        ),
+        _table(names, body),
         id="opponents",
     )
+
+
+def _table(names: Sequence[str], body: Sequence[Markup]) -> Markup:
+    """Results, as wide as they are."""
+    head = el("tr", *(el("th", name, scope="col") for name in names))
+    table = el("table", el("thead", head), el("tbody", *body), class_="results")
+    return el("div", table, class_="scroll")
+
+
+def _mean(row: Mapping[str, Any]) -> Markup:
+    value, half = estimate(row.get("mean_return"), row.get("mean_ci"))
+    return el("td", value, el("small", f" ± {half}"), class_="num")
 
 
 def _place(row: Mapping[str, Any], what: str) -> str:
@@ -243,21 +246,17 @@ def tasks(run: RunFiles) -> Markup | None:
             el("td", f"{row.get('episodes', 0):,}", class_="num"),
             el("td", el("b", percent(row.get("success_rate"))), class_="num"),
             el("td", _interval(row, "success"), class_="wide"),
-            el("td", signed(row.get("mean_return")), class_="num"),
+            _mean(row),
             el("td", percent(row.get("invalid_rate")), class_="num"),
             el("td", number(row.get("turns_mean")), class_="num"),
         )
         for row in rows
     ]
-    head = el("tr", *(el("th", n, scope="col") for n in names))
     return section(
         "Held-out tasks",
-        "Played after training. The interval holds 95 % (Wilson).",
-        el(
-            "div",
-            el("table", el("thead", head), el("tbody", *body), class_="results"),
-            class_="scroll",
-        ),
+        "Played after training. Intervals hold 95 %: Wilson's for the share solved, "
+        "Student's t for the mean return.",
+        _table(names, body),
         id="tasks",
     )
 

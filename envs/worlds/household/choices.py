@@ -48,6 +48,8 @@ class _Scene:
 
 
 class Chooser:
+    """Looks up what a state admits, scene by scene, and remembers it."""
+
     def __init__(self, problem: Problem, command: Callable[[int, int], str], fixed: bool) -> None:
         """`command(operator, shown)` names an operator; `fixed`: never by `shown`."""
         self._problem = problem
@@ -59,6 +61,7 @@ class Chooser:
         self._scenes: dict[int, _Scene] = {}
 
     def choices(self, facts: int, shown: int) -> Choices:
+        """The commands of a state: bits of what is true and of what was said, see `operators`."""
         place = facts & self._places
         scene = self._scenes.get(place)
         if scene is None:

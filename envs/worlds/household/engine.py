@@ -191,10 +191,12 @@ class Play:
 
     @property
     def admissible(self) -> tuple[str, ...]:
+        """What can be done now, sorted."""
         return self.game.admissible(self.state)
 
     @property
     def won(self) -> bool:
+        """Whether the goal holds now."""
         return self.game.won(self.state)
 
     def fork(self) -> Play:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from ludus.envs.base import TextEnv
+from ludus.envs.data import data_folder
 from ludus.envs.definition import one_of
 from ludus.envs.outcome import Golden, InvalidMove, Outcome
 from ludus.envs.task import Rows, Task, TaskSet
+from ludus.envs.worlds.game_world import GameWorld
 from ludus.envs.worlds.household.engine import NOTHING, Game
 from ludus.envs.worlds.household.expert import Expert
 from ludus.envs.worlds.household.houses import DEFAULTS, SPLITS, draw
@@ -23,7 +23,7 @@ KEPT_GAMES = 16
 Compiled = tuple[Game, Expert]
 
 
-class World(TextEnv):
+class World(GameWorld[Compiled]):
     """One seat, text commands, reward 1 when the goal is reached; at most 50 commands.
 
     A command that is not admissible is answered "Nothing happens.", costs a turn, and changes
@@ -31,36 +31,12 @@ class World(TextEnv):
     """
 
     MAX_TURNS = 50
-    ON_INVALID = "noop"
     SPLIT_BY = "content"
-
-    def __init__(self, **settings: Any) -> None:
-        # Set before the base class looks, so that it is no part of the episode's state.
-        self._compiled: Compiled | None = None
-        super().__init__(**settings)
-
-    def _compile(self) -> Compiled:
-        """The game of the episode, from attributes that are state."""
-        raise NotImplementedError
-
-    def _game(self) -> Compiled:
-        if self._compiled is None:
-            self._compiled = self._compile()
-        return self._compiled
 
     def _open(self) -> None:
         """To the start of the game."""
-        self._compiled = None
+        self._made = None
         self._facts, self._shown = self._game()[0].initial
-
-    def get_state(self) -> dict[str, Any]:
-        """The episode, without the compiled game; picklable and small. For `set_state`."""
-        return {**super().get_state(), "_compiled": None}
-
-    def _copy(self) -> Self:
-        twin = super()._copy()
-        twin._compiled = self._compiled
-        return twin
 
     def _rules(self, seat: str) -> str:
         return (
@@ -78,13 +54,6 @@ class World(TextEnv):
             raise InvalidMove(NOTHING)
         return number
 
-    def _answer_invalid(self, actor: str, problem: str) -> Outcome:
-        if self.on_invalid != "noop":
-            return super()._answer_invalid(actor, problem)
-        self._mistakes[actor] = self._mistakes.get(actor, 0) + 1
-        self._inbox[actor].append(problem)
-        return Outcome()
-
     def _apply(self, moves: Mapping[str, Any]) -> Outcome:
         ((seat, number),) = moves.items()
         game, _ = self._game()
@@ -99,12 +68,7 @@ class World(TextEnv):
         """The expert's next command, and its plan where turns are left; None in a dead end."""
         if not self._waiting:
             return None
-        plan = self._game()[1].plan((self._facts, self._shown))
-        if not plan:
-            return None
-        commands = tuple(self.format.write(command) for command in plan)
-        in_time = len(commands) <= self.MAX_TURNS - len(self._log)
-        return Golden(action=commands[0], plan=commands if in_time else None)
+        return self._known_way(self._game()[1].plan((self._facts, self._shown)) or ())
 
 
 class ALFWorld(World):
@@ -127,15 +91,15 @@ class ALFWorld(World):
         self._file = str(task.params["game"])
         self._open()
 
-    def _compile(self) -> Compiled:
-        return _loaded(str(data_folder(self.params["data"]) / self._file))
+    def _make(self) -> Compiled:
+        return _loaded(str(_folder(self.params["data"]) / self._file))
 
     @classmethod
     def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
         """The games of a split, as many as there are. Where the data lies is not part of a task."""
         one_of("split", split, cls.SPLITS)
         kind = params.get("kind", "")
-        root = data_folder(params.get("data", ""))
+        root = _folder(params.get("data", ""))
         names = [name for name in game_files(str(root), split) if f"/{kind}" in name]
         if not names:
             about = f" of kind {kind!r}" if kind else ""
@@ -170,25 +134,15 @@ class Household(World):
         self._house = (task.seed, split, tuple(sorted(p.items())))
         self._open()
 
-    def _compile(self) -> Compiled:
+    def _make(self) -> Compiled:
         return _drawn(*self._house)
 
 
-def data_folder(data: str) -> Path:
-    """Where ALFWorld's data lies.
-
-    Raises:
-        ValueError: If nobody says where, or there is no such folder.
-    """
-    folder = data or os.environ.get("ALFWORLD_DATA", "")
-    if not folder:
-        raise ValueError(
-            "ludus/ALFWorld-v1 needs ALFWorld's games: set ALFWORLD_DATA, or data=, to the folder "
-            "that holds json_2.1.1 (ludus/Household-v1 needs no data)"
-        )
-    if not Path(folder).is_dir():
-        raise ValueError(f"ALFWorld's data folder {folder!r} does not exist")
-    return Path(folder)
+def _folder(data: str) -> Path:
+    return data_folder(
+        data, ALFWorld.ENV_ID, "ALFWorld", content="games", holds="json_2.1.1",
+        without=Household.ENV_ID,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=16)

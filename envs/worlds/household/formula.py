@@ -31,22 +31,30 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class And:
+    """All parts hold; of no parts, always."""
+
     parts: tuple[Formula, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
+    """At least one part holds; of no parts, never."""
+
     parts: tuple[Formula, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Exists:
+    """The part holds for some objects of the types of `params`."""
+
     params: tuple[Param, ...]
     part: Formula
 
 
 @dataclass(frozen=True, slots=True)
 class Forall:
+    """The part holds for all objects of the types of `params`."""
+
     params: tuple[Param, ...]
     part: Formula
 
@@ -122,6 +130,7 @@ def unique(
 
 
 def free_variables(formula: Formula) -> set[str]:
+    """The variables that no quantifier around them binds."""
     match formula:
         case Literal(_, args, _):
             return {arg for arg in args if arg.startswith("?")}

@@ -13,6 +13,8 @@ from ludus.envs.worlds.household.symbols import NoMatchError, Scanner, Symbols, 
 
 @dataclass(frozen=True, slots=True)
 class Production:
+    """One way to expand a name: the first of its productions whose condition holds is taken."""
+
     condition: str
     """A query that must hold, or empty."""
     symbols: Symbols
@@ -28,6 +30,8 @@ class Wording:
 
 @dataclass(slots=True)
 class Grammar:
+    """What a grammar text declares, by name; actions in lower case."""
+
     actions: dict[str, Wording] = field(default_factory=dict)
     productions: dict[str, list[Production]] = field(default_factory=dict)
 

@@ -39,6 +39,7 @@ class Grounding:
 
 
 def ground(task: Task, flat: FlatTask) -> Grounding:
+    """What can occur when the actions and rules of `flat` run from the start of `task`."""
     above = task.supertypes()
     objects_of: dict[str, list[str]] = defaultdict(list)
     for name, type_ in task.objects.items():

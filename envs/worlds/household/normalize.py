@@ -58,6 +58,8 @@ class FlatRule:
 
 @dataclass(frozen=True, slots=True)
 class FlatTask:
+    """A task without quantifiers and disjunctions, ready to be grounded."""
+
     actions: tuple[FlatAction, ...]
     rules: tuple[FlatRule, ...]
     goal: tuple[Literal, ...]
@@ -65,6 +67,7 @@ class FlatTask:
 
 
 def normalize(task: Task) -> FlatTask:
+    """The flat form of a task; the names of new derived predicates begin with `new-axiom@`."""
     rules = list(task.rules)
     derive = _Derive(rules)
     actions = []

@@ -58,6 +58,8 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class GroundRule:
+    """Fact number `head` holds where all of `yes` and none of `no` is true."""
+
     head: int
     yes: int
     no: int

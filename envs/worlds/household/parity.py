@@ -58,9 +58,11 @@ class Ours:
         self.play = Play(Game.load(path))
 
     def reset(self) -> Answer:
+        """To the start of the game."""
         return Answer(self.play.reset(), self.play.admissible, self.play.won, None, None)
 
     def step(self, command: str) -> Answer:
+        """What the engine answers to a command."""
         text = self.play.step(command)
         won = self.play.won
         return Answer(text, self.play.admissible, won, int(won), won)
@@ -80,10 +82,12 @@ class Reference:
         self.env = textworld.start(str(path), infos, wrappers=[alfworld.AlfredDemangler()])
 
     def reset(self) -> Answer:
+        """To the start of the game."""
         state = self.env.reset()
         return Answer(state.feedback, tuple(state.admissible_commands), state.won, None, None)
 
     def step(self, command: str) -> Answer:
+        """What the engine answers to a command."""
         state, score, done = self.env.step(command)
         return Answer(state.feedback, tuple(state.admissible_commands), state.won, score, done)
 
@@ -102,6 +106,7 @@ class Sender:
         self.seen: list[str] = []
 
     def command(self) -> str:
+        """The next one, by the style; nonsense has a share in every style."""
         admissible = self.play.admissible
         self.seen.extend(c for c in admissible if self.rng.random() < 0.1)
         share = {"random": 0.1, "expert": 0.1, "hostile": 0.6}[self.style]
@@ -150,6 +155,8 @@ class Args:
 
 @dataclass
 class Progress:
+    """Counts what was compared and shows it on standard error."""
+
     games: int
     start: float = field(default_factory=time.monotonic)
     done: int = 0
@@ -157,6 +164,7 @@ class Progress:
     won: int = 0
 
     def show(self, name: str) -> None:
+        """One line: over the last at a terminal, else after every tenth game."""
         seconds = time.monotonic() - self.start
         line = (
             f"{self.done}/{self.games} games, {self.steps} commands, goal reached {self.won} times,"
@@ -239,6 +247,7 @@ def replay(game: Game, lines: list[list[Any]]) -> Iterator[tuple[list[Any], list
 
 
 def main(args: Args) -> int:
+    """Compare all games of a folder; returns the exit status that the module describes."""
     found = games(args.folder)
     if not found:
         print(f"no *.tw-pddl files under {args.folder}", file=sys.stderr)

@@ -42,6 +42,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class ActionSchema:
+    """An action over parameters: possible where `condition` holds; then its effects happen."""
+
     name: str
     params: tuple[Param, ...]
     condition: Formula

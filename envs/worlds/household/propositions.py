@@ -24,6 +24,8 @@ Signature = tuple[str, tuple[str, ...]]
 
 
 class Propositions:
+    """All propositions of a game, indexed by what queries ask for."""
+
     def __init__(self, problem: Problem, types: list[tuple[str, tuple[str, ...]]]) -> None:
         """`types`: every type with all types above it, in the order of declaration."""
         self._children: dict[str, list[str]] = {name: [] for name, _ in types}

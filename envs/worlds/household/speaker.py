@@ -40,6 +40,11 @@ class Phrase:
         self._known: list[tuple[int, dict[int, str]]] = []
 
     def say(self, shown: int) -> str:
+        """The sentence where these bits were said.
+
+        Raises:
+            GameError: If a production contains itself or none fits.
+        """
         for read, sentences in self._known:
             sentence = sentences.get(shown & read)
             if sentence is not None:
@@ -63,6 +68,8 @@ class Phrase:
 
 
 class Speaker:
+    """The productions of a grammar, with the propositions and entities that they speak of."""
+
     def __init__(
         self, grammar: Grammar, propositions: Propositions, entities: Mapping[str, Entity]
     ) -> None:
@@ -71,6 +78,11 @@ class Speaker:
         self.entities = entities
 
     def variables(self, mapping: Mapped) -> dict[str, Entity]:
+        """What expressions may name: a mapping's placeholders, without their types.
+
+        Raises:
+            GameError: If an object is unknown.
+        """
         return {name: self._entity(id_) for (name, _), (id_, _) in mapping.items()}
 
     def _entity(self, id_: str) -> Entity:

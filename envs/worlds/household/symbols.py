@@ -26,27 +26,37 @@ from functools import cache
 
 @dataclass(frozen=True, slots=True)
 class Text:
+    """What is said as it stands."""
+
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """`#name#`: a production of that name, expanded."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
+    """`{source}`: its value over entities."""
+
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
+    """`{symbol | query}`: the symbol once for every answer of the query; once without a query."""
+
     symbol: Call | Expression
     query: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
+    """`[{symbol | query}]`: the answers of a slot with separators between, or `list_empty`."""
+
     slot: Slot
 
 
@@ -69,12 +79,13 @@ class NoMatchError(Exception):
 
 
 class Scanner:
-    """One symbol string and a position in it."""
+    """One symbol string and a position in it. What does not stand there raises `NoMatchError`."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
 
     def skip(self) -> None:
+        """Go past what is lost: blanks at the start of lines, remarks and tabs."""
         before = -1
         while before != self.at:
             before = self.at
@@ -87,12 +98,14 @@ class Scanner:
                 self.at = match.end()
 
     def token(self, token: str) -> None:
+        """Read a fixed text."""
         self.skip()
         if not self.text.startswith(token, self.at):
             raise NoMatchError
         self.at += len(token)
 
     def match(self, pattern: re.Pattern[str]) -> str:
+        """What a pattern matches right here, read."""
         match = pattern.match(self.text, self.at)
         if match is None:
             raise NoMatchError
@@ -100,16 +113,19 @@ class Scanner:
         return match[0]
 
     def name(self, pattern: re.Pattern[str]) -> str:
+        """What a pattern matches after `skip`, read."""
         self.skip()
         return self.match(pattern)
 
     def call(self) -> Call:
+        """Read `#name#`."""
         self.token("#")
         name = self.name(_TAG)
         self.token("#")
         return Call(name)
 
     def slot(self) -> Slot:
+        """Read `{...}` or `{... | query}`."""
         self.token("{")
         start = self.at
         symbol: Call | Expression
@@ -128,12 +144,14 @@ class Scanner:
         return Slot(symbol, query)
 
     def listing(self) -> Listing:
+        """Read `[{...}]`."""
         self.token("[")
         slot = self.slot()
         self.token("]")
         return Listing(slot)
 
     def literal(self) -> Text:
+        """Read plain text, in quotation marks or not; perhaps none."""
         self.skip()
         start = self.at
         try:
@@ -146,6 +164,7 @@ class Scanner:
         return Text(text)
 
     def symbol(self) -> Symbol:
+        """Read whatever stands here; where no construct does, the plain text up to the next."""
         start = self.at
         for read in (self.listing, self.slot, self.call):
             try:

@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from ludus.envs.base import TextEnv
 from ludus.envs.definition import one_of
 from ludus.envs.outcome import Golden, InvalidMove, Outcome
 from ludus.envs.task import Task, TaskSet
+from ludus.envs.worlds.game_world import GameWorld
 from ludus.envs.worlds.textworld.cache import compiled
 from ludus.envs.worlds.textworld.maker import Order
 from ludus.envs.worlds.textworld.play import Game, engine
@@ -26,7 +26,7 @@ _TYPED = re.compile(r"[A-Za-z0-9' -]{1,100}")
 _COMMON: Mapping[str, Any] = {"reward": "sparse", "admissible": True, "games": 50}
 
 
-class World(TextEnv):
+class World(GameWorld[Game]):
     """One seat, text commands. The last reward of a won game brings the return to 1.
 
     Parameters of all of them:
@@ -39,13 +39,11 @@ class World(TextEnv):
         games: How many games a split has; 0 for all. Each takes seconds to compile, once.
     """
 
-    ON_INVALID = "noop"
     KIND: ClassVar[str]
     LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {}
     """Least and most of every whole number among the parameters."""
 
     def __init__(self, **settings: Any) -> None:
-        self._loaded: Game | None = None
         engine()
         chosen = {**self.PARAMS, **{k: v for k, v in settings.items() if k in self.PARAMS}}
         one_of("reward", chosen["reward"], REWARDS)
@@ -85,30 +83,17 @@ class World(TextEnv):
         params = {**self.params, **task.params}
         split = task.split if task.split in self.SPLITS else "train"
         self._order = (task.seed, split, tuple(sorted(self._settings(params).items())))
-        self._loaded = None
+        self._made = None
         game = self._game()
         self._machine = game.start
         self._happened: tuple[str, ...] = ()
         self._left = len(game.plan(()) or ()) if self.params["reward"] == "dense" else 0
         self._most = self._left
 
-    def _game(self) -> Game:
-        if self._loaded is None:
-            seed, split, settings = self._order
-            by_content = self.SPLIT_BY == "content" and self.KIND != "cooking"
-            self._loaded = _load(
-                Order(self.KIND, dict(settings), seed, split, by_content).to_text()
-            )
-        return self._loaded
-
-    def get_state(self) -> dict[str, Any]:
-        """The episode, without the loaded game; picklable. For `set_state`."""
-        return {**super().get_state(), "_loaded": None}
-
-    def _copy(self) -> Self:
-        twin = super()._copy()
-        twin._loaded = self._loaded
-        return twin
+    def _make(self) -> Game:
+        seed, split, settings = self._order
+        by_content = self.SPLIT_BY == "content" and self.KIND != "cooking"
+        return _load(Order(self.KIND, dict(settings), seed, split, by_content).to_text())
 
     def state_hash(self) -> str:
         """Equal for equal memories of the machine."""
@@ -135,13 +120,6 @@ class World(TextEnv):
             return text
         verbs = ", ".join(sorted(self._game().verbs))
         raise InvalidMove(f"a command begins with one of: {verbs}")
-
-    def _answer_invalid(self, actor: str, problem: str) -> Outcome:
-        if self.on_invalid != "noop":
-            return super()._answer_invalid(actor, problem)
-        self._mistakes[actor] = self._mistakes.get(actor, 0) + 1
-        self._inbox[actor].append(problem)
-        return Outcome()
 
     def _apply(self, moves: Mapping[str, Any]) -> Outcome:
         ((seat, command),) = moves.items()
@@ -176,12 +154,7 @@ class World(TextEnv):
         """
         if not self._waiting:
             return None
-        plan = self._game().plan(self._happened)
-        if plan is None:
-            return None
-        commands = tuple(self.format.write(command) for command in plan)
-        in_time = len(commands) <= self.MAX_TURNS - len(self._log)
-        return Golden(action=commands[0], plan=commands if in_time else None)
+        return self._known_way(self._game().plan(self._happened) or ())
 
 
 class TextWorld(World):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal, NoReturn
 
-from ludus.tools.sandbox.inside import confine, frames
+from ludus.tools.sandbox.inside import confine, frames, processes
 from ludus.tools.sandbox.inside.worker import work
 
 Walls = Literal["namespaces", "container", "none"]
@@ -176,7 +176,7 @@ class _Session:
         """The worker's processes. Where it has a namespace, or is in a container, /proc has no
         others (and in a container this one)."""
         if self.walls == "none":
-            return _descendants(os.getpid())
+            return processes.descendants(os.getpid())
         own = os.getpid() if self.walls == "container" else 0
         return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own]
 
@@ -190,13 +190,10 @@ class _Session:
             self._kill()
         _, status = os.waitpid(self.pid, 0)
         if self.walls == "container" and os.getpid() == 1:
-            _kill_all_but_me()
+            processes.kill_all_but_me()
         elif self.walls != "namespaces":  # there all have ended with the first
-            while pids := _descendants(os.getpid()):
-                for pid in pids:
-                    _signal(pid)
-                _reap()
-        return _exit_code(status)
+            processes.kill_descendants()
+        return processes.exit_code(status)
 
     def _kill(self) -> None:
         if self.walls == "none":
@@ -236,7 +233,7 @@ def _child(
             pid = os.fork()
             if pid:
                 os.closerange(0, _STARTED + 1)
-                _exit_with(pid)
+                processes.exit_with(pid)
         os.close(_STARTED)
         work(requests, replies, config)
     except BaseException as error:
@@ -260,19 +257,6 @@ def _arrange(fds: tuple[int, ...], started: int) -> tuple[int, ...]:
     return (1, 2, 3, 4)
 
 
-def _exit_with(pid: int) -> NoReturn:
-    """Reap until the worker ends, then end with its exit code, and all others with this."""
-    while True:
-        ended, status = os.wait()
-        if ended == pid:
-            os._exit(_exit_code(status))
-
-
-def _exit_code(status: int) -> int:
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
-
-
 def _meaning(code: int) -> str:
     """Of a worker that has ended without a reply."""
     return "timeout" if code == 128 + signal.SIGXCPU else "killed" if code > 128 else "exited"
@@ -292,40 +276,3 @@ def _write(fd: int, data: memoryview) -> int:
         return 0
     except BrokenPipeError:
         return len(data)
-
-
-def _descendants(pid: int) -> list[int]:
-    found, queue = [], [pid]
-    while queue:
-        try:
-            with open(f"/proc/{queue[0]}/task/{queue[0]}/children") as file:
-                children = [int(word) for word in file.read().split()]
-        except OSError:
-            children = []
-        queue = queue[1:] + children
-        found += children
-    return found
-
-
-def _signal(pid: int) -> None:
-    with suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _reap() -> None:
-    """Collect what has ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
-
-
-def _kill_all_but_me() -> None:
-    """As process 1: everything else there is."""
-    while True:
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        _reap()
