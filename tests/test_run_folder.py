@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -117,3 +118,21 @@ def test_a_line_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
         "step    2/2", "    1,234 episodes", "exploitability KuhnPoker-v1 0.0931",
         "win rate TicTacToe-v1/player_0 75.0%", "entropy 0.250", "5,120 tok/s", "41 s\n",
     ]  # fmt: skip
+
+
+def test_ctrl_c_ends_a_warm_start_at_once(tmp_path: Path) -> None:
+    command = [
+        "train",
+        "kuhn-selfplay",
+        "--out",
+        str(tmp_path / "run"),
+        "--warmstart-steps",
+        "9999",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ludus.cli", *command], stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().startswith("warm start: 9999 steps")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(timeout=60) == 130

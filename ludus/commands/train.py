@@ -60,11 +60,12 @@ def _train(config: "TrainConfig", *, resume: bool) -> int:
     from ludus.trainer.progress import Progress
     from ludus.trainer.train import Trainer
 
+    trainer: Trainer | None = None
     stopping = False
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
-        if stopping:
+        if stopping or trainer is None:  # before the first step there is nothing to save
             raise KeyboardInterrupt
         stopping = True
         print("\nstopping after this step; again to stop at once", flush=True)
@@ -75,7 +76,8 @@ def _train(config: "TrainConfig", *, resume: bool) -> int:
             trainer = Trainer(config, resume=resume, say=progress.say, on_step=progress.update)
             finished = trainer.run(should_stop=lambda: stopping)
     except (ParityError, FloatingPointError) as error:
-        print(f"ludus: step {trainer.step}: {error}", file=sys.stderr)
+        at = f"step {trainer.step}" if trainer is not None else "warm start"
+        print(f"ludus: {at}: {error}", file=sys.stderr)
         return 1
     finally:
         for number, handler in previous.items():
