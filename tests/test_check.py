@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
-from ludus.envs import TextEnv
+from ludus.envs import TaskSet, TextEnv
 from ludus.testing import CheckFailed, Item, Report, check_env
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -119,3 +119,16 @@ def test_where_defaults_take_long_a_class_says_what_is_checked() -> None:
     report.print(console)
     assert "(size=2)" in console.export_text()
     assert check_env(Long(size=3), items=[8], episodes=2).settings["size"] == 3
+
+
+def test_splits_whose_data_are_not_here_are_not_compared() -> None:
+    class Partly(toys.Duel):
+        @classmethod
+        def tasks(cls, split: str = "train", **params: Any) -> TaskSet:
+            if split != "train":
+                raise ValueError(f"no data of split {split}")
+            return super().tasks(split, **params)
+
+    report = check_env(Partly, items=[11], episodes=2)
+    assert report[11].status == "skipped"
+    assert "train, valid, test" in report[11].detail

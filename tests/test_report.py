@@ -164,6 +164,10 @@ def test_says_what_the_run_reached(run: Path) -> None:
         assert title in seen
 
 
+def test_the_last_step_is_marked(run: Path) -> None:
+    assert '<span class="last" style="left:100.00%">400</span>' in page_of(run)
+
+
 def test_seats_list_what_they_know_in_one_order(tmp_path: Path) -> None:
     second = ("K", "Q", "J")  # as a game tree comes to them
     table = {f"player_0 Your card is {card}. -": {"bet": 1.0} for card in "JQK"}

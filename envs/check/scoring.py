@@ -1,11 +1,12 @@
 """Items 11 and 15: what makes a score worth something."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from statistics import fmean
 
 from ludus.envs.base import TextEnv
 from ludus.envs.check.subject import Skipped, Subject, broken
-from ludus.envs.task import Task
+from ludus.envs.task import Task, TaskSet
 
 _KEYS = 1000  # tasks of a split whose keys are compared; so many take no time
 _MARGIN = 0.25  # of the golden return
@@ -21,9 +22,12 @@ def splits_apart(subject: Subject) -> str:
     that were seen in training are the usual leak.
     """
     env = subject.make()
-    tasks = {split: env.tasks(split, **env.params) for split in env.SPLITS}
+    tasks: dict[str, TaskSet] = {}
+    for split in env.SPLITS:
+        with contextlib.suppress(ValueError):  # its data are not here
+            tasks[split] = env.tasks(split, **env.params)
     if len(tasks) < 2:
-        raise Skipped("one split")
+        raise Skipped(f"fewer than two splits are here, of {', '.join(env.SPLITS)}")
     _compare({split: {task.key for task in some.head(_KEYS)} for split, some in tasks.items()})
     count = subject.episodes * min(3, subject.episodes)  # one where one takes long to make
     worlds = {

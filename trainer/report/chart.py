@@ -172,11 +172,11 @@ def _vertical(chart: Chart, scale: _Scale, name: str, *, hidden: bool) -> Markup
 
 def _horizontal(axis: Axis) -> Markup:
     places = ticks(axis.low, axis.high)
-    marks = [
-        el("span", short(tick), style=f"left:{axis.share(tick):.2f}%")
-        for tick in places
-        if axis.share(tick) <= 97
-    ]
+    marks = []
+    for tick in places:  # one at the right edge ends there, instead of being cut off
+        at = axis.share(tick)
+        edge = "last" if at > 97 else None
+        marks.append(el("span", short(tick), class_=edge, style=f"left:{at:.2f}%"))
     return el(
         "div", *marks, el("em", axis.label), class_="xaxis", data_of_axis=axis.key,
         hidden=axis.key != "step",
