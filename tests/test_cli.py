@@ -167,6 +167,19 @@ MISTAKES = {
         ],
         "was started with lr=0.0003, not 0.5",
     ),
+    "resume nothing": (["train", "--resume"], "goes on with the run in a folder: add --out"),
+    "resume nowhere": (["train", "--resume", "--out"], "add --out"),
+    "resume no folder": (["train", "--resume", "--out", "OUT"], "OUT holds no run: there is no"),
+    "resume no run": (["train", "--out", "EMPTY", "--resume"], "EMPTY holds no run: there is no"),
+    "resume a file": (["train", "--resume", "--out", "FILE"], "FILE holds no run: there is no"),
+    "resume for longer": (
+        ["train", "--resume", "--out", "RUN", "--steps", "9"],
+        "was started with steps=2, not 9",
+    ),
+    "resume with no such option": (
+        ["train", "--resume", "--out", "RUN", "--stps", "9"],
+        "Unrecognized options: --stps",
+    ),
 }
 
 
@@ -348,6 +361,24 @@ def test_print_config(ludus: Ludus) -> None:
     status, out, _ = ludus("train")
     assert status == 0
     assert "recipes: " + ", ".join(RECIPES) in " ".join(out.split())
+
+
+def test_a_folder_knows_its_config(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "a folder"
+    shutil.copytree(run, moved)
+    begun = json.loads((run / "run.json").read_text())["config"]
+    for folder in ("--out", str(moved)), (f"--out={moved}",):
+        status, out, err = ludus("train", "--resume", *folder, "--print-config")
+        assert (status, err) == (0, "")
+        assert json.loads(out) == {**begun, "out": str(moved)}
+    status, out, err = ludus("train", "--resume", "--out", str(moved), "--steps", "2")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"resumed from {moved}/checkpoints/step-000002 at step 2\n")
+    for broken in ("{}", "[]", "{", '{"config": 3}', '{"config": {"stps": 3}}'):
+        (moved / "run.json").write_text(broken)
+        status, out, err = ludus("train", "--resume", "--out", str(moved))
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "run.json is not what a run writes" in err
 
 
 def test_exploit_prints_one_line_of_json(ludus: Ludus, run: Path) -> None:

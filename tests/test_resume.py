@@ -198,9 +198,10 @@ def test_stopped_politely(whole: Path, tmp_path: Path, stop: signal.Signals) -> 
     lines = said.read_text().splitlines()
     assert "stopping after this step; again to stop at once" in lines
     assert lines[-1].startswith("stopped at step ")
-    assert lines[-1].endswith("--resume goes on from there")
+    assert lines[-1].endswith(f"; ludus train --resume --out {run} goes on from there")
     assert (run / "report.html").exists()
-    assert Trainer(at(run), resume=True).run()
+    again = ["train", "--resume", "--out", str(run)]
+    assert exit_code(in_child(lambda: cli.run(again), said)) == 0
     assert_same(run, whole)
 
 

@@ -33,6 +33,24 @@ def find_run(config: TrainConfig, *, resume: bool) -> checkpoint.Checkpoint | No
     return found
 
 
+def read_config(out: str) -> TrainConfig:
+    """The config that the run in a folder was begun with; the folder may have been moved since.
+
+    Raises:
+        ValueError: If there is no run, or its `run.json` cannot be read.
+    """
+    path = Path(out) / "run.json"
+    try:
+        record = json.loads(path.read_text())
+        return TrainConfig.from_json({**record["config"], "out": out})
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{out} holds no run: there is no {path}") from None
+    except KeyError:
+        raise ValueError(f"{path} is not what a run writes: it has no config") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not what a run writes: {error}") from None
+
+
 def begin_run(config: TrainConfig) -> None:
     """Write `run.json`: the config, and what computes."""
     out = Path(config.out)

@@ -1,6 +1,8 @@
-"""`ludus train`: one run, by a recipe."""
+"""`ludus train`: one run, by a recipe, or the one that lies in a folder."""
 
+import argparse
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,12 +10,13 @@ from textwrap import fill
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ludus.cli import parse, unknown
+from ludus.cli import UsageError, parse, unknown
 
 if TYPE_CHECKING:
     from ludus.trainer.config import TrainConfig
 
 _HELP = """usage: ludus train RECIPE [options]
+       ludus train --resume --out FOLDER   goes on with the run in a folder, as it was begun
 
 {recipes}
 
@@ -32,16 +35,19 @@ def main(args: Sequence[str]) -> int:
         names = f"recipes: {', '.join(RECIPES)}"
         print(_HELP.format(recipes=fill(names, break_on_hyphens=False)), fill(_FLAGS), sep="\n")
         return 0
-    recipe, *rest = args
-    if recipe not in RECIPES:
-        raise unknown("recipe", recipe, RECIPES)
     flags = {"--resume", "--print-config", "--dry-run"}
-    chosen = flags & set(rest)
+    chosen = flags & set(args)
+    if "--resume" in args and args[0].startswith("-"):
+        command, begun, rest = "train", _begun(args), args
+    elif args[0] in RECIPES:
+        command, begun, rest = f"train {args[0]}", RECIPES[args[0]], args[1:]
+    else:
+        raise unknown("recipe", args[0], RECIPES)
     config = parse(
         TrainConfig,
         [a for a in rest if a not in flags],
-        f"train {recipe}",
-        RECIPES[recipe],
+        command,
+        begun,
         about=f"{TrainConfig.__doc__}\n\n{_FLAGS}",
     )
     if "--print-config" in chosen:
@@ -53,6 +59,18 @@ def main(args: Sequence[str]) -> int:
         print(dry_run(config).table())
         return 0
     return _train(config, resume="--resume" in chosen)
+
+
+def _begun(args: Sequence[str]) -> "TrainConfig":
+    """The config of the run in the folder that --out names."""
+    from ludus.trainer.run_folder import read_config
+
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--out", nargs="?")
+    out = options.parse_known_args(args)[0].out
+    if not out:
+        raise UsageError("--resume without a recipe goes on with the run in a folder: add --out")
+    return read_config(out)
 
 
 def _train(config: "TrainConfig", *, resume: bool) -> int:
@@ -83,6 +101,6 @@ def _train(config: "TrainConfig", *, resume: bool) -> int:
         for number, handler in previous.items():
             signal.signal(number, handler)
     if not finished:
-        at = f"stopped at step {trainer.step} of {config.steps}"
-        print(f"{at}; the same command with --resume goes on from there")
+        again = f"ludus train --resume --out {shlex.quote(config.out)}"
+        print(f"stopped at step {trainer.step} of {config.steps}; {again} goes on from there")
     return 0
