@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from ludus.agents.small_model import small_tokenizer
+from ludus.agents.small_model import small_model, small_tokenizer
 from ludus.trainer import checkpoint
 from ludus.trainer.config import RECIPES, TrainConfig
 from ludus.trainer.progress import Progress
@@ -118,6 +118,54 @@ def test_a_line_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
         "step    2/2", "    1,234 episodes", "exploitability KuhnPoker-v1 0.0931",
         "win rate TicTacToe-v1/player_0 75.0%", "entropy 0.250", "5,120 tok/s", "41 s\n",
     ]  # fmt: skip
+
+
+def test_a_warm_start_is_told_step_by_step(tmp_path: Path) -> None:
+    seen: list[tuple[int, float]] = []
+    said: list[str] = []
+    model, tokenizer = small_model(hidden=32, layers=1, heads=2, kv_heads=1)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    config = tiny(tmp_path / "run", tmp_path / "model", warmstart_steps=5)
+    Trainer(config, say=said.append, on_warm_step=lambda *step: seen.append(step))
+    steps, losses = zip(*seen, strict=True)
+    assert steps == (1, 2, 3, 4, 5)
+    assert losses[0] > losses[-1] > 0
+    assert said[-1].startswith(f"warm start: loss {sum(losses) / 5:.3f} nats")  # TRL's own mean
+
+
+def test_lines_of_a_warm_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100, 4))
+    monkeypatch.setattr("ludus.trainer.progress.time.monotonic", lambda: float(next(clock)))
+    with Progress(TrainConfig(warmstart_steps=8)) as progress:
+        for step in range(1, 9):
+            progress.warm(step, 2 / step)
+    assert capsys.readouterr().out.splitlines() == [
+        "warm start: step    4/8 · loss 0.500", "warm start: step    7/8 · loss 0.286",
+    ]  # fmt: skip
+
+
+def test_a_warm_start_at_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("ludus.trainer.progress.WARM_EVERY_S", 0.0)
+    with Progress(TrainConfig(steps=7, warmstart_steps=3)) as progress:
+        progress.warm(1, 1.5)
+        progress.warm(2, 1.25)
+        progress._bar.refresh()
+        live = capsys.readouterr().out
+        progress.warm(3, 1.0)
+        after = capsys.readouterr().out
+    assert "warm start" in live
+    assert "2/3" in live
+    assert "loss 1.250" in live
+    assert "step" not in live  # no lines besides
+    assert "training" in after
+    assert "0/7" in after
 
 
 def test_ctrl_c_ends_a_warm_start_at_once(tmp_path: Path) -> None:

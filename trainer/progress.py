@@ -1,4 +1,5 @@
-"""Progress of a run, for a person: a bar at a terminal, a line at every evaluation anywhere."""
+"""Progress of a run, for a person: a bar at a terminal, a line at every evaluation anywhere, and
+elsewhere than at a terminal a line now and then of the warm start, which has no evaluations."""
 
 import time
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class Progress:
         )
         self._task = self._bar.add_task("training", total=config.steps, rate="")
         self._first: tuple[int, float] | None = None
+        self._warm_said = 0.0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -46,6 +48,19 @@ class Progress:
     def say(self, line: str) -> None:
         """Show a line."""
         self._console.print(line, markup=False, soft_wrap=True)
+
+    def warm(self, step: int, loss: float) -> None:
+        """Take note of a step of the warm start that is done."""
+        now, total = time.monotonic(), self._config.warmstart_steps
+        if step == 1:
+            self._bar.reset(self._task, description="warm start", total=total)
+            self._warm_said = now
+        self._bar.update(self._task, completed=step, rate=f"loss {loss:.3f}")
+        if not self._console.is_terminal and now - self._warm_said >= WARM_EVERY_S:
+            self._warm_said = now
+            self.say(f"warm start: step {step:>4}/{total} · loss {loss:.3f}")
+        if step == total:
+            self._bar.reset(self._task, description="training", total=self._config.steps, rate="")
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
         """Take note of a step that is done."""
@@ -74,6 +89,9 @@ class Progress:
             parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
         return " · ".join(parts)
 
+
+WARM_EVERY_S = 10.0
+"""Seconds between lines of the warm start."""
 
 _EVALUATED = (
     ("eval/exploitability", "exploitability", ".4f"),

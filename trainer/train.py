@@ -44,6 +44,7 @@ class Trainer:
         resume: Go on from the newest checkpoint in `config.out`, if there is one.
         say: Shows a line to the user.
         on_step: Called after every step with its number and metrics.
+        on_warm_step: Called after every step of the warm start with its number and loss.
 
     Raises:
         ValueError: If something in the config does not fit together, or the folder holds another
@@ -57,6 +58,7 @@ class Trainer:
         resume: bool = False,
         say: Callable[[str], None] = lambda line: None,
         on_step: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
+        on_warm_step: Callable[[int, float], None] = lambda step, loss: None,
     ) -> None:
         self.config, self.say, self.on_step = config, say, on_step
         self.out = Path(config.out)
@@ -85,7 +87,7 @@ class Trainer:
         weakref.finalize(self, os.close, hold(config))
         if found is None:
             begin_run(config)
-            self._warm_start(conversations)
+            self._warm_start(conversations, on_warm_step)
         self.engine = make_engine(self.model)
         sampling = SamplingParams(
             max_tokens=config.max_reply_tokens, temperature=config.temperature
@@ -112,7 +114,9 @@ class Trainer:
         if fresh:
             pool.add(0, self.model, self.tokenizer)
 
-    def _warm_start(self, conversations: Sequence[tuple[Message, ...]]) -> None:
+    def _warm_start(
+        self, conversations: Sequence[tuple[Message, ...]], on_step: Callable[[int, float], None]
+    ) -> None:
         if not conversations:
             return
         config = self.config
@@ -131,6 +135,7 @@ class Trainer:
             lr=config.warmstart_lr,
             context=config.warmstart_on == "all",
             seed=config.seed,
+            on_step=on_step,
         )
         self.time_s += time.monotonic() - started
         self.say(f"warm start: loss {loss:.3f} nats a token, {self.time_s:.0f} s")

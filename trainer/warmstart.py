@@ -6,7 +6,7 @@ rollout would: conversations rendered by `Chat`, loss on the replies only.
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
@@ -88,6 +88,7 @@ def warm_start(
     seed: int,
     batch_size: int = 16,
     context: bool = False,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> float:
     """Train the model in place to write the conversations' replies.
 
@@ -101,6 +102,7 @@ def warm_start(
         seed: Order of the data. The process-wide random states are left as they were.
         batch_size: Conversations a step.
         context: Learn to write what was shown, too.
+        on_step: Called after every step with its number, from 1, and its loss, nats a token.
 
     Returns:
         Mean loss over all steps, nats a token.
@@ -131,12 +133,25 @@ def warm_start(
                 args=_arguments(folder, model.device.type, steps, lr, batch_size, seed),
             )
             trainer.remove_callback(PrinterCallback)
+            trainer.add_callback(_tell(on_step))
             loss = float(trainer.train().training_loss)
     finally:
         set_random_state(before)
     model.eval()
     model.zero_grad(set_to_none=True)
     return loss
+
+
+def _tell(on_step: Callable[[int, float], None]) -> Any:
+    """A callback of the Transformers trainer."""
+    from transformers import TrainerCallback
+
+    class Tell(TrainerCallback):  # type: ignore[misc]  # Transformers is not type-checked with us
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
+            if "loss" in logs:  # what is logged at the end has other names
+                on_step(state.global_step, logs["loss"])
+
+    return Tell()
 
 
 def _positions(model: Any) -> float:
@@ -147,7 +162,7 @@ def _positions(model: Any) -> float:
 
 
 def _arguments(folder: str, device: str, steps: int, lr: float, batch_size: int, seed: int) -> Any:
-    """TRL's, with nothing written and nothing said."""
+    """TRL's, with nothing written, and nothing said but each step's loss to the callbacks."""
     from trl import SFTConfig
 
     return SFTConfig(
@@ -163,7 +178,9 @@ def _arguments(folder: str, device: str, steps: int, lr: float, batch_size: int,
         dataloader_pin_memory=False,
         report_to="none",
         save_strategy="no",
-        logging_strategy="no",
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
         disable_tqdm=True,
         seed=seed % 2**31,
     )

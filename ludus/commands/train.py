@@ -91,7 +91,13 @@ def _train(config: "TrainConfig", *, resume: bool) -> int:
     previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Progress(config) as progress:
-            trainer = Trainer(config, resume=resume, say=progress.say, on_step=progress.update)
+            trainer = Trainer(
+                config,
+                resume=resume,
+                say=progress.say,
+                on_step=progress.update,
+                on_warm_step=progress.warm,
+            )
             finished = trainer.run(should_stop=lambda: stopping)
     except (ParityError, FloatingPointError) as error:
         at = f"step {trainer.step}" if trainer is not None else "warm start"
