@@ -12,6 +12,7 @@ from aggregates import Array, difference, interval, iqm
 from runs import ROOT, Run
 
 RESULTS = ROOT / "docs" / "results"
+"""Where they are published."""
 COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#525252", "#0891b2")
 
 

@@ -4,7 +4,7 @@ Sparse is 1 at the goal. Dense gives every command the share by which it shorten
 the goal; it adds up to 1 at the goal as well. In TextWorld, where the paper measured, with and
 without a critic, since it finds that the method decides; and in the houses of `households.py`.
 
-    python benchmarks/claims/rewards.py --seeds 5
+    python benchmarks/claims/rewards.py --seeds 5 --tune-seeds 2
     python benchmarks/claims/rewards.py --seeds 5 --claim rewards-houses
 """
 

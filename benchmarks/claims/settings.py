@@ -42,6 +42,7 @@ BEGINNER = replace(COINS, warmstart_agent="random", warmstart_episodes=64, warms
 """What all arms among the coins begin with: it has seen random play, and knows what commands look
 like. It takes the place of the paper's instruction-tuned model."""
 RATES, COIN_RATES = (3e-4, 1e-3), (1e-4, 3e-4, 1e-3)
+"""Learning rates to choose from, in the houses and among the coins."""
 METHOD = (
     "advantage", "aggregation", "loss", "epochs", "modulation", "branching", "group_size",
 )  # fmt: skip

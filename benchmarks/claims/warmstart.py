@@ -5,7 +5,7 @@ all arms spend the same, on either; reinforcement is by GRPO. They begin with a 
 random play. Judged is what is solved of the games trained on, of which the demonstrations show
 some, and of others.
 
-    python benchmarks/claims/warmstart.py --seeds 5
+    python benchmarks/claims/warmstart.py --seeds 5 --tune-seeds 2
 """
 
 from collections.abc import Sequence
