@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import worlds  # noqa: F401  # registers them
+from training import NEVER, Run, warm_started
 
 from ludus.trainer.config import RECIPES, TrainConfig
-from runs import NEVER, Run, warm_started
 
 WATCH = (
     "rollout/success", "rollout/entropy", "rollout/turns_mean", "rollout/invalid_rate",
