@@ -80,8 +80,8 @@ def test_one_claim_from_end_to_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Two steps of RAE with one seed: what is published is what was run, and is found again."""
-    rae, runs, report = map(importlib.import_module, ("rae", "runs", "report"))
-    monkeypatch.setattr(runs, "CACHE", tmp_path / "cache")
+    rae, training, report = map(importlib.import_module, ("rae", "training", "report"))
+    monkeypatch.setattr(training, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     begin, end = "<!-- rae: made by benchmarks/claims/rae.py -->", "<!-- end of rae -->"
     (tmp_path / "claims.md").write_text(f"before\n{begin}\n{end}\nafter\n")
@@ -101,7 +101,7 @@ def test_one_claim_from_end_to_end(
     assert all(run["steps"] == 2 and run["episodes"] == 32 for run in record["runs"])
     assert record["extra"]["Kuhn"][0]["shared"]["bias"] >= 0
     capsys.readouterr()
-    monkeypatch.setattr(runs, "Trainer", None)  # all runs are remembered
+    monkeypatch.setattr(training, "Trainer", None)  # all runs are remembered
     rae.main(args)
     assert (tmp_path / "claims.md").read_text() == page
     rae.main([*args, "--report"])
@@ -112,8 +112,8 @@ def test_a_run_is_judged_at_its_end_and_kept(
     scripts: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With random weights no question is answered, in the splits that were asked for."""
-    search, runs = map(importlib.import_module, ("search", "runs"))
-    monkeypatch.setattr(runs, "CACHE", tmp_path)
+    search, training = map(importlib.import_module, ("search", "training"))
+    monkeypatch.setattr(training, "CACHE", tmp_path)
     config = search.replace(
         search.in_world("grpo", search.WORLD),
         steps=1,
@@ -121,11 +121,11 @@ def test_a_run_is_judged_at_its_end_and_kept(
         warmstart_steps=0,
         eval_episodes=4,
     )
-    run = runs.train("one", config, config, ["rollout/success"], ["train", "test"])
+    run = training.train("one", config, config, ["rollout/success"], ["train", "test"])
     assert run.solved == {"train": 0.0, "test": 0.0}
     assert run.curves == {"rollout/success": [0.0]}
-    monkeypatch.setattr(runs, "Trainer", None)
-    assert runs.train("one", config, config, ["rollout/success"], ["train", "test"]) == run
+    monkeypatch.setattr(training, "Trainer", None)
+    assert training.train("one", config, config, ["rollout/success"], ["train", "test"]) == run
 
 
 @pytest.mark.parametrize(

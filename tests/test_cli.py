@@ -68,6 +68,10 @@ MISTAKES = {
     ),
     "nothing to check": (["check"], "name an environment, or --all"),
     "no such module": (["check", "nowhere:x/Y-v0"], "no module 'nowhere'"),
+    "no such tag": (
+        ["list", "--tag", "two-seats"],
+        "did you mean two-seat?",
+    ),
     "no such option": (["list", "--jsn"], "Unrecognized options: --jsn, did you mean --json?"),
     "no such recipe": (
         ["train", "kuhn-selfply"],
@@ -322,6 +326,11 @@ def test_list(ludus: Ludus) -> None:
     status, out, _ = ludus("list")
     assert status == 0
     assert all(id in out for id in rows)
+    status, out, _ = ludus("list", "--tag", "two-seat", "board", "--json")
+    assert status == 0
+    assert {row["id"] for row in json.loads(out)} == {
+        id for id, row in rows.items() if {"two-seat", "board"} <= set(row["tags"])
+    }
 
 
 def test_check(ludus: Ludus) -> None:
@@ -330,6 +339,10 @@ def test_check(ludus: Ludus) -> None:
     (report,) = json.loads(out)["reports"]
     assert report["env_id"] == "ludus/TicTacToe-v1"
     assert report["ok"] is True
+    given = ("ludus/GuessNumber-v1", "--env-args", '{"high": 3}', "--episodes", "1", "--json")
+    status, out, _ = ludus("check", *given)
+    assert status == 0
+    assert json.loads(out)["reports"][0]["settings"] == {"high": 3}
 
 
 def test_check_all_tells_what_is_missing_from_what_is_broken(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from report import publish, published
+from training import Run, train
 
 from ludus.trainer.config import TrainConfig
-from runs import Run, train
 
 Extra = Mapping[str, Any]
 

@@ -18,13 +18,13 @@ import torch
 import worlds  # noqa: F401  # registers the game
 from claim import Claim, Extra, measure
 from report import figure, picture, table
+from training import Run, remembered, trainer_of, warm_started
 
 from ludus.trainer.advantages import ADVANTAGES
 from ludus.trainer.batch import pack
 from ludus.trainer.config import TrainConfig
 from ludus.trainer.parts import make_part
 from ludus.trainer.train import Trainer
-from runs import Run, remembered, trainer_of, warm_started
 
 ESTIMATORS = {"RAE": "rae", "shared": "baselines:SharedBaseline", "none": "returns"}
 GAMES = {"Kuhn": '{"fee": 0.0}', "Kuhn, fee 1": '{"fee": 1.0}'}

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from aggregates import Array, difference, interval, iqm
+from training import ROOT, Run
 
-from runs import ROOT, Run
+from ludus.trainer.report.figures import ticks
 
 RESULTS = ROOT / "docs" / "results"
+"""Where they are published."""
 COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#525252", "#0891b2")
 
 
@@ -94,12 +96,11 @@ def picture(
         'font-family="system-ui, sans-serif" font-size="12" fill="#555">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
     ]
-    for k in range(5):
-        value = bottom + (peak - bottom) * k / 4
+    for value in ticks(bottom, peak):
         parts.append(
             f'<line x1="{left}" x2="{width - right}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
             f'stroke="#e5e5e5"/><text x="{left - 6}" y="{y(value) + 4:.1f}" '
-            f'text-anchor="end">{value:.2g}</text>'
+            f'text-anchor="end">{value:g}</text>'
         )
     for i, (arm, (middle, lows, highs)) in enumerate(lines.items()):
         forth, colour = list(range(len(middle))), COLOURS[i % len(COLOURS)]

@@ -16,9 +16,9 @@ import worlds  # noqa: F401  # registers the questions
 from claim import Claim, measure
 from report import picture, table
 from settings import in_world
+from training import NEVER, Run
 
 from ludus.trainer.config import TrainConfig
-from runs import NEVER, Run
 
 WATCH = (
     "rollout/success", "rollout/entropy", "rollout/turns_mean", "rollout/invalid_rate",

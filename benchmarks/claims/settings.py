@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import worlds  # noqa: F401  # registers them
+from training import NEVER, Run, warm_started
 
 from ludus.trainer.config import RECIPES, TrainConfig
-from runs import NEVER, Run, warm_started
 
 WATCH = (
     "rollout/success", "rollout/entropy", "rollout/turns_mean", "rollout/invalid_rate",
@@ -42,6 +42,7 @@ BEGINNER = replace(COINS, warmstart_agent="random", warmstart_episodes=64, warms
 """What all arms among the coins begin with: it has seen random play, and knows what commands look
 like. It takes the place of the paper's instruction-tuned model."""
 RATES, COIN_RATES = (3e-4, 1e-3), (1e-4, 3e-4, 1e-3)
+"""Learning rates to choose from, in the houses and among the coins."""
 METHOD = (
     "advantage", "aggregation", "loss", "epochs", "modulation", "branching", "group_size",
 )  # fmt: skip

@@ -5,7 +5,7 @@ all arms spend the same, on either; reinforcement is by GRPO. They begin with a 
 random play. Judged is what is solved of the games trained on, of which the demonstrations show
 some, and of others.
 
-    python benchmarks/claims/warmstart.py --seeds 5
+    python benchmarks/claims/warmstart.py --seeds 5 --tune-seeds 2
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from dataclasses import replace
 from claim import Claim, Extra, measure
 from report import picture, table
 from settings import COIN_RATES, COINS, WATCH, in_world, shown
+from training import Run, remembered, solved, trainer_of, warm_started
 
 from ludus.trainer.config import TrainConfig
-from runs import Run, remembered, solved, trainer_of, warm_started
 
 DEMONSTRATIONS = (32, 16, 8, 0)
 COST = 10

@@ -7,7 +7,8 @@ environment), and against a model (`ludus eval`).
 
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
@@ -47,6 +48,7 @@ ITEMS: dict[int, tuple[str, Check]] = {
 
 def check_env(
     env: str | type[TextEnv] | TextEnv,
+    env_args: Mapping[str, Any] | None = None,
     *,
     items: Iterable[int] | None = None,
     episodes: int = 20,
@@ -57,6 +59,7 @@ def check_env(
 
     Args:
         env: An id, a class, or an object (which is not touched: others are made like it).
+        env_args: Constructor arguments, where it is no object.
         items: Numbers of `ITEMS`; by default all.
         episodes: How many episodes an item plays, roughly. Fewer for slow environments.
         seed: Another seed looks at other episodes.
@@ -74,7 +77,7 @@ def check_env(
         raise ValueError(f"unknown item {unknown[0]}, allowed: {', '.join(map(str, ITEMS))}")
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    subject = _subject(env, episodes, seed)
+    subject = _subject(env, env_args or {}, episodes, seed)
     results = []
     for number in numbers:
         results.append(_run(number, subject))
@@ -83,14 +86,18 @@ def check_env(
     return Report(env_id=subject.env_id, settings=subject.kwargs, items=tuple(results))
 
 
-def _subject(env: str | type[TextEnv] | TextEnv, episodes: int, seed: int) -> Subject:
+def _subject(
+    env: str | type[TextEnv] | TextEnv, env_args: Mapping[str, Any], episodes: int, seed: int
+) -> Subject:
     if isinstance(env, str):
         spec = registry.spec(env)
         env_class = spec.load()
-        return Subject(env_class, {**env_class.CHECK, **spec.kwargs}, spec.id, episodes, seed)
+        return Subject(
+            env_class, {**env_class.CHECK, **spec.kwargs, **env_args}, spec.id, episodes, seed
+        )
     if isinstance(env, TextEnv):
         return Subject(type(env), env.replay().config, env.ENV_ID, episodes, seed)
-    return Subject(env, env.CHECK, env.ENV_ID or env.__name__, episodes, seed)
+    return Subject(env, {**env.CHECK, **env_args}, env.ENV_ID or env.__name__, episodes, seed)
 
 
 def _run(number: int, subject: Subject) -> Item:

@@ -85,10 +85,10 @@ _TURNS, _LISTS = Recent(1000), Recent(16)
 
 
 class ScienceWorld(TextEnv):
-    """Science experiments in a text world of ten rooms; reward is the change of the score, which
-    ends at 1 when the task is done and at -1 when it was failed.
+    """Science experiments in a text world of ten rooms.
 
-    Every command is answered, also one that means nothing. Splits are ScienceWorld's own.
+    Reward is the change of the score, which ends at 1 when the task is done and at -1 when it was
+    failed. Every command is answered, also one that means nothing. Splits are ScienceWorld's own.
 
     Parameters:
         task: One of `VARIATIONS`; any if empty.

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from tyro.conf import Positional
 
-from ludus.cli import parse
+from ludus.cli import json_object, parse
 from ludus.envs import spec, specs
 from ludus.envs.check import ITEMS, Report, check_env
 from ludus.envs.registry import MissingExtra, make
@@ -19,6 +20,8 @@ class CheckOptions:
 
     ids: Positional[tuple[str, ...]] = ()
     """Environment ids, or module:id."""
+    env_args: str = "{}"
+    """Parameters of the one that is named, as a JSON object."""
     all: bool = False
     """Every registered environment."""
     json: bool = False
@@ -39,11 +42,14 @@ def main(args: Sequence[str]) -> int:
         spec(id)  # unknown names before any work
     if options.episodes is not None and options.episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {options.episodes}")
+    env_args = json_object("--env-args", options.env_args)
+    if env_args and len(ids) > 1:
+        raise ValueError(f"--env-args are of one environment, got {len(ids)}")
     reports: list[Report] = []
     skipped: dict[str, str] = {}
     for n, id in enumerate(ids, 1):
         try:
-            make(id).close()
+            make(id, **env_args).close()
         except Exception as error:
             if not options.all:
                 raise
@@ -53,7 +59,7 @@ def main(args: Sequence[str]) -> int:
                 skipped[id] = " ".join(str(error).split())
                 continue
         else:
-            reports.append(_check(id, options, f"{n} of {len(ids)}"))
+            reports.append(_check(id, env_args, options, f"{n} of {len(ids)}"))
         if not options.json:
             Console().print(reports[-1].table())
     if options.json:
@@ -75,7 +81,7 @@ def _is_missing(error: Exception, id: str) -> bool:
     )
 
 
-def _check(id: str, options: CheckOptions, place: str) -> Report:
+def _check(id: str, env_args: dict[str, Any], options: CheckOptions, place: str) -> Report:
     """Check one, and say on a terminal how far it is."""
     episodes = options.episodes or (1 if "slow" in spec(id).tags else 20)
     left = [name for name, _ in ITEMS.values()]
@@ -86,4 +92,4 @@ def _check(id: str, options: CheckOptions, place: str) -> Report:
                 status.update(f"{id} ({place}): {left.pop(0)}")
 
         show()
-        return check_env(id, seed=options.seed, episodes=episodes, on_item=show)
+        return check_env(id, env_args, seed=options.seed, episodes=episodes, on_item=show)

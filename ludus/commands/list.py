@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ludus.cli import parse
+from ludus.cli import parse, unknown
 from ludus.envs import specs, suites
 
 
@@ -16,8 +17,10 @@ from ludus.envs import specs, suites
 class ListOptions:
     """Show the registered environments, other packages' included."""
 
+    tag: tuple[str, ...] = ()
+    """Only those that have all of these tags, such as two-seat, golden, tools, world."""
     json: bool = False
-    """As JSON."""
+    """As JSON, with splits, parameters, tags and suites."""
 
 
 def rows() -> list[dict[str, Any]]:
@@ -47,17 +50,27 @@ def rows() -> list[dict[str, Any]]:
 def main(args: Sequence[str]) -> int:
     """Run the command."""
     options = parse(ListOptions, args, "list")
+    every = rows()
+    tags = sorted({tag for row in every for tag in row["tags"]})
+    for tag in options.tag:
+        if tag not in tags:
+            raise unknown("tag", tag, tags)
+    shown = [row for row in every if set(options.tag) <= set(row["tags"])]
     if options.json:
-        print(json.dumps(rows(), indent=1))
+        print(json.dumps(shown, indent=1))
         return 0
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), expand=True)
     table.add_column("id", no_wrap=True)
-    for name in ("seats", "splits", "tags"):
-        table.add_column(name)
-    for row in rows():
-        tags, splits = ", ".join(row["tags"]), ", ".join(row["splits"])
-        table.add_row(row["id"], str(row["seats"]), splits, tags)
-    Console().print(table)
+    table.add_column("seats", no_wrap=True)
+    table.add_column("about", no_wrap=True, ratio=1)  # cut where the others leave too little
+    for row in shown:
+        needs = "".join(f" [{tag}]" for tag in row["tags"] if tag.startswith("needs"))
+        about = Text(needs[1:], "yellow").append(" " * bool(needs)).append(row["about"], "default")
+        table.add_row(row["id"], str(row["seats"]), about)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe loses nothing
+    console.print(table)
     for name, ids in suites().items():
-        Console().print(f"suite [bold]{name}[/]: {', '.join(ids)}", soft_wrap=True)
+        console.print(f"suite [bold]{name}[/]: {', '.join(ids)}", soft_wrap=True)
     return 0

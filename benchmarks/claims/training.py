@@ -20,6 +20,7 @@ from ludus.trainer.trajectory import Episode
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "runs" / "claims"
+"""Where runs and warm starts are kept."""
 NEVER = 10**6
 """`eval_every` of a run that is not evaluated."""
 
