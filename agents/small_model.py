@@ -187,16 +187,38 @@ def load_model(
         name = str(folder)
     elif isinstance(spec, Path) or folder.exists() or not HUB_ID.fullmatch(name):
         raise ValueError(f"model folder {name!r} does not exist")
-    had_bars = is_progress_bar_enabled()
+    part, had_bars = "model", is_progress_bar_enabled()
     disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        part = "tokenizer"
+        tokenizer = _load_tokenizer(name)
     except (OSError, ValueError) as error:
         what = f"folder {name!r}" if folder.is_dir() else f"{name!r}, which is no folder here"
         reason = shorten(str(error), 200, placeholder=" ...")
-        raise ValueError(f"cannot load a model and a tokenizer from {what}: {reason}") from error
+        raise ValueError(f"cannot load a {part} from {what}: {reason}") from error
     finally:
         if had_bars:
             enable_progress_bar()
     return (model if device is None else model.to(device)).eval(), tokenizer
+
+
+def _load_tokenizer(name: str) -> Any:
+    """The tokenizer beside a model. Where there is none Transformers, by the kind of the model,
+    makes an empty one or gives reasons that do not say so.
+
+    Raises:
+        ValueError: If it is missing or cannot be read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except ValueError:
+        if any(Path(name).glob("tokenizer*")):
+            raise
+        tokenizer = None
+    if tokenizer is None or tokenizer.get_vocab().keys() <= tokenizer.get_added_vocab().keys():
+        raise ValueError(
+            "there is no tokenizer beside the model: write the one that it was trained with there, "
+            "by tokenizer.save_pretrained"
+        )
+    return tokenizer

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from ludus.agents.small_model import load_model, small_model, small_tokenizer
 
@@ -100,6 +101,25 @@ def test_folder_without_a_model(tmp_path: Path) -> None:
         load_model(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])  # Transformers makes an empty one; none
+def test_folder_without_a_tokenizer(tmp_path: Path, kind: str) -> None:
+    model, tokenizer = small_model(hidden=32, layers=1)
+    if kind == "llama":
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32,
+                num_hidden_layers=1, num_attention_heads=2,
+            )
+        )  # fmt: skip
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="there is no tokenizer beside the model: write") as caught:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    tokenizer.save_pretrained(tmp_path)
+    assert load_model(tmp_path)[1].get_vocab() == tokenizer.get_vocab()
 
 
 def test_sizes_are_checked() -> None:
