@@ -6,7 +6,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import httpx
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -190,9 +197,10 @@ def load_model(
     part, had_bars = "model", is_progress_bar_enabled()
     disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
+        source = name if folder.is_dir() else _source(name)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
         part = "tokenizer"
-        tokenizer = _load_tokenizer(name)
+        tokenizer = _load_tokenizer(source)
     except (OSError, ValueError) as error:
         what = f"folder {name!r}" if folder.is_dir() else f"{name!r}, which is no folder here"
         reason = shorten(str(error), 200, placeholder=" ...")
@@ -201,6 +209,28 @@ def load_model(
         if had_bars:
             enable_progress_bar()
     return (model if device is None else model.to(device)).eval(), tokenizer
+
+
+def _source(hub_id: str) -> str:
+    """What to load a hub id from: itself, or where the hub cannot be reached what was downloaded
+    before. Asked once, because the hub's client asks six times for each of three files, and waits
+    23 s in between.
+
+    Raises:
+        ValueError: If the hub cannot be reached and nothing was downloaded.
+    """
+    try:
+        get_hf_file_metadata(hf_hub_url(hub_id, "config.json"))
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, OfflineModeIsEnabled) as no:
+        try:
+            return snapshot_download(hub_id, local_files_only=True)
+        except LocalEntryNotFoundError:
+            raise ValueError(
+                f"it was not downloaded before, and the hub cannot be reached: {no}"
+            ) from None
+    except (httpx.HTTPError, HfHubHTTPError):
+        pass  # it was reached: what is wrong, loading says
+    return hub_id
 
 
 def _load_tokenizer(name: str) -> Any:
