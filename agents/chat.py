@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from jinja2 import TemplateError
+
 from ludus.envs.text import Message
 
 _MARK = "0ludus0"  # stands for a reply while the template is probed; no template changes it
@@ -29,7 +31,8 @@ class Chat:
         tokenizer: A Transformers tokenizer, with or without a chat template.
 
     Raises:
-        ValueError: If the template does not show a reply as it is, or encodes nothing after it.
+        ValueError: If the template cannot be rendered, does not show a reply as it is, or encodes
+            nothing after it; one line that names the tokenizer's folder.
     """
 
     stop_ids: tuple[int, ...]
@@ -39,16 +42,26 @@ class Chat:
         self._tokenizer = tokenizer
         self.vocabulary: int = len(tokenizer)
         """How many tokens there are to say."""
-        self._template = tokenizer.chat_template or _NO_TEMPLATE
+        given = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        self._template = given or _NO_TEMPLATE
         # Not `all_special_tokens`: Llama 3's headers, for one, are not among them.
         self._specials = [
             token.content
             for token in tokenizer.added_tokens_decoder.values()
             if token.special and len(token.content) > 1
         ]
-        tail = self._encode(self._tail(()))
+        try:
+            tail = self._encode(self._tail(()))
+        except TemplateError as error:
+            raise self._refused(f"cannot be rendered ({error})") from None
+        if not tail and given is None:
+            where = tokenizer.name_or_path or "the tokenizer"
+            raise ValueError(
+                f"{where} has no chat template, and no token for the end of a line, which would "
+                "end a reply without one: write a template to chat_template.jinja beside it"
+            )
         if not tail:
-            raise ValueError("the chat template marks no end of an assistant's turn")
+            raise self._refused("marks no end of an assistant's turn")
         self._end_id = tail[0]
         self._end = tokenizer.decode([self._end_id])
         stops = {self._end_id, tokenizer.eos_token_id} - {None}
@@ -57,6 +70,13 @@ class Chat:
         self.open = lru_cache(maxsize=8192)(self._open)
         self.bridge = lru_cache(maxsize=8192)(self._bridge)
         self.text = lru_cache(maxsize=8192)(self._text)
+
+    def _refused(self, why: str) -> ValueError:
+        of = f" of {self._tokenizer.name_or_path}" if self._tokenizer.name_or_path else ""
+        return ValueError(
+            f"the chat template{of} {why}: write one that ends each message with a token to "
+            "chat_template.jinja there, or take it away, and a reply is a line"
+        )
 
     def _render(self, messages: Sequence[Message], *, reply_next: bool) -> str:
         rendered: str = self._tokenizer.apply_chat_template(
@@ -84,7 +104,7 @@ class Chat:
         # The first mark: a message may say it as well.
         _, mark, tail = self._render(said, reply_next=bool(messages)).partition(_MARK)
         if not mark:
-            raise ValueError("the chat template does not show an assistant's reply as it is")
+            raise self._refused("does not show an assistant's reply as it is")
         return tail
 
     def _open(self, messages: tuple[Message, ...]) -> tuple[int, ...]:

@@ -6,7 +6,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import httpx
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -187,16 +194,61 @@ def load_model(
         name = str(folder)
     elif isinstance(spec, Path) or folder.exists() or not HUB_ID.fullmatch(name):
         raise ValueError(f"model folder {name!r} does not exist")
-    had_bars = is_progress_bar_enabled()
+    part, had_bars = "model", is_progress_bar_enabled()
     disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        source = name if folder.is_dir() else _source(name)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
+        part = "tokenizer"
+        tokenizer = _load_tokenizer(source)
     except (OSError, ValueError) as error:
         what = f"folder {name!r}" if folder.is_dir() else f"{name!r}, which is no folder here"
         reason = shorten(str(error), 200, placeholder=" ...")
-        raise ValueError(f"cannot load a model and a tokenizer from {what}: {reason}") from error
+        raise ValueError(f"cannot load a {part} from {what}: {reason}") from error
     finally:
         if had_bars:
             enable_progress_bar()
     return (model if device is None else model.to(device)).eval(), tokenizer
+
+
+def _source(hub_id: str) -> str:
+    """What to load a hub id from: itself, or where the hub cannot be reached what was downloaded
+    before. Asked once, because the hub's client asks six times for each of three files, and waits
+    23 s in between.
+
+    Raises:
+        ValueError: If the hub cannot be reached and nothing was downloaded.
+    """
+    try:
+        get_hf_file_metadata(hf_hub_url(hub_id, "config.json"))
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, OfflineModeIsEnabled) as no:
+        try:
+            return snapshot_download(hub_id, local_files_only=True)
+        except LocalEntryNotFoundError:
+            raise ValueError(
+                f"it was not downloaded before, and the hub cannot be reached: {no}"
+            ) from None
+    except (httpx.HTTPError, HfHubHTTPError):
+        pass  # it was reached: what is wrong, loading says
+    return hub_id
+
+
+def _load_tokenizer(name: str) -> Any:
+    """The tokenizer beside a model. Where there is none Transformers, by the kind of the model,
+    makes an empty one or gives reasons that do not say so.
+
+    Raises:
+        ValueError: If it is missing or cannot be read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except ValueError:
+        if any(Path(name).glob("tokenizer*")):
+            raise
+        tokenizer = None
+    if tokenizer is None or tokenizer.get_vocab().keys() <= tokenizer.get_added_vocab().keys():
+        raise ValueError(
+            "there is no tokenizer beside the model: write the one that it was trained with there, "
+            "by tokenizer.save_pretrained"
+        )
+    return tokenizer

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ludus.agents.chat import Chat
 from ludus.agents.small_model import small_tokenizer
@@ -229,11 +233,32 @@ def test_a_message_may_say_the_mark(name: str) -> None:
         ("{% for m in messages %}{{ m['content'] | upper }}!{% endfor %}", "as it is"),
         ("{{ messages[0]['content'] }}", "as it is"),
         ("{% for m in messages %}{{ m['content'] }}{% endfor %}", "no end"),
+        ("{% for m in messages %}{{", "cannot be rendered .unexpected 'end of template'"),
+        ("{{ raise_exception('not me') }}", "cannot be rendered .not me"),
     ],
 )
-def test_templates_that_cannot_be_used(template: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_templates_that_cannot_be_used(template: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"^the chat template .*{message}.*: write one"):
         Chat(tokenizer(template))
+    tokenizer(template).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"^the chat template of {tmp_path} .*{message}") as told:
+        Chat(AutoTokenizer.from_pretrained(tmp_path))
+    assert "\n" not in str(told.value)
+
+
+def test_no_template_and_no_lines(tmp_path: Path) -> None:
+    words = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
+    words.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"^{tmp_path} has no chat template, and no token for"):
+        Chat(AutoTokenizer.from_pretrained(tmp_path))
+
+
+def test_of_several_templates_the_default_one_counts() -> None:
+    made = tokenizer(QWEN3)
+    made.chat_template = {"default": QWEN3, "tool_use": LLAMA3}
+    asked = (Message("user", "a cat"),)
+    assert Chat(made).open(asked) == CHATS["qwen3"].open(asked)
 
 
 def test_an_end_that_would_merge_with_what_follows() -> None:

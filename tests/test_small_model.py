@@ -1,11 +1,16 @@
 """The small model is the same bytes each time, and its tokenizer loses nothing."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from ludus.agents.small_model import load_model, small_model, small_tokenizer
 
@@ -100,6 +105,44 @@ def test_folder_without_a_model(tmp_path: Path) -> None:
         load_model(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])  # Transformers makes an empty one; none
+def test_folder_without_a_tokenizer(tmp_path: Path, kind: str) -> None:
+    model, tokenizer = small_model(hidden=32, layers=1)
+    if kind == "llama":
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32,
+                num_hidden_layers=1, num_attention_heads=2,
+            )
+        )  # fmt: skip
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="there is no tokenizer beside the model: write") as caught:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    tokenizer.save_pretrained(tmp_path)
+    assert load_model(tmp_path)[1].get_vocab() == tokenizer.get_vocab()
+
+
+def test_a_hub_that_answers_and_one_that_is_gone(tmp_path: Path) -> None:
+    program = Path(__file__).parent / "loopback_hub.py"
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)],
+        stdout=subprocess.PIPE, text=True, timeout=240, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+    )  # fmt: skip
+    there, unknown, kept, lost = json.loads(done.stdout)
+    assert there[:2] == ["259 tokens", True]
+    assert "is not a valid model identifier" in unknown[0]
+    assert unknown[1]
+    assert kept[:2] == ["259 tokens", False]
+    assert lost[0].startswith(
+        "cannot load a model from 'me/other', which is no folder here: it was not downloaded "
+        "before, and the hub cannot be reached: "
+    )
+    assert kept[2] + lost[2] < 15  # the hub's client alone takes 70 s for the second
 
 
 def test_sizes_are_checked() -> None:
