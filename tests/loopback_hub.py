@@ -13,8 +13,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
-FOLDER = Path(sys.argv[1])
 COMMIT = "0" * 40
 asked: list[str] = []
 
@@ -22,10 +22,12 @@ asked: list[str] = []
 class Hub(BaseHTTPRequestHandler):
     """As Hugging Face's answers for the files of a repository, as far as loading asks."""
 
+    folder: ClassVar[Path]
+
     def do_GET(self) -> None:
         asked.append(self.path)
         name = self.path.partition("/me/small/resolve/main/")[2]
-        file = FOLDER / "served" / name
+        file = self.folder / "served" / name
         data = file.read_bytes() if file.is_file() else b""
         self.send_response(200 if data else 404)
         if not data:
@@ -46,16 +48,17 @@ class Hub(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Load a model that is there and one that is not, before and after the hub has gone."""
+    folder = Hub.folder = Path(sys.argv[1])
     with HTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        os.environ["HF_HOME"] = str(FOLDER / "home")
+        os.environ["HF_HOME"] = str(folder / "home")
         os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{server.server_port}"
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
         os.environ.pop("HF_HUB_OFFLINE", None)
         from ludus.agents.small_model import load_model, small_model
 
         for part in small_model(hidden=32, layers=1):
-            part.save_pretrained(FOLDER / "served")
+            part.save_pretrained(folder / "served")
 
         def load(name: str) -> None:
             before, started = len(asked), time.monotonic()
