@@ -4,6 +4,7 @@ Importing it costs little more than Gymnasium: what needs torch is imported when
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,11 @@ from ludus.envs.views import seat_view
 if TYPE_CHECKING:
     from ludus.agents.small_model import small_model
     from ludus.envs.pettingzoo import to_aec, to_parallel
+
+# MKL, which torch multiplies with on x86, otherwise rounds by where in memory a matrix happens to
+# begin, on AMD's processors at least: equal runs would differ in their last bits. It reads this
+# when it first computes, and loses no speed by it.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __version__ = "0.1.0"
 
