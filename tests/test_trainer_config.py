@@ -26,7 +26,10 @@ from ludus.trainer.schedule import SCHEDULES, scheduled
             "unknown advantage 'rea', nearest: rae, allowed: rae, role_mean, group_m",
         ),
         ({"loss": "dpo"}, "unknown loss 'dpo', nearest: ppo, allowed: ppo, reinforce"),
-        ({"loss": "ppo:clip=1"}, "loss ppo: .*unexpected keyword argument 'clip'"),
+        (
+            {"loss": "ppo:clip=1"},
+            "loss ppo has no setting 'clip', it has: clip_low, clip_high",
+        ),
         ({"loss": "gspo:level=word"}, "unknown level 'word', allowed: sequence, turn"),
         ({"loss": "gspo:level"}, "a setting of loss gspo is KEY=VALUE, got 'level'"),
         ({"filters": ("best",)}, "unknown filter 'best', .*allowed: dynamic"),

@@ -262,7 +262,7 @@ def test_whom_a_pool_meets(tmp_path: Path) -> None:
     [
         ("pool:draw=best", "unknown draw 'best', nearest: latest, allowed: latest, uniform, pfsp"),
         ("pool:size=0", "a pool needs size >= 1"),
-        ("pool:sise=3", "unexpected keyword argument 'sise'"),
+        ("pool:sise=3", "opponent pool has no setting 'sise', it has: draw, size, every"),
     ],
 )
 def test_a_pool_refuses(opponent: str, message: str) -> None:

@@ -11,7 +11,7 @@ from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.config import TrainConfig
-from ludus.trainer.credit import Credit, Credited
+from ludus.trainer.credit import Credit, Credited, sibling
 from ludus.trainer.methods import make_branching, make_budget
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
@@ -62,7 +62,7 @@ class Sampler:
             for own in arena.own
         ]
         self._tasks = {arena.name: arena.tasks("train") for arena in self.arenas}
-        self._arena_of: dict[str, str] = {}
+        self._names = {(arena.env.ENV_ID, arena.level): arena.name for arena in self.arenas}
         self.budget = make_budget(config)
         self.metrics: dict[str, float] = {}
 
@@ -71,12 +71,14 @@ class Sampler:
         needs = self.credit.estimator.needs
         if branching := make_branching(self.config):
             leaves = self.config.group_size
-            return TreeRollout(*player, branching=branching, leaves=leaves, needs=needs)
-        return Rollout(*player, opponents=arena.others(own, arena.opponent), needs=needs)
+            return TreeRollout(
+                *player, branching=branching, leaves=leaves, needs=needs, level=arena.level
+            )
+        others = arena.others(own, arena.opponent)
+        return Rollout(*player, opponents=others, needs=needs, level=arena.level)
 
     def sample(self, step: int) -> list[Episode]:
         """A step's episodes; more of them while filters leave fewer groups than were asked for."""
-        self._arena_of.clear()
         seed = derive_seed(self.config.seed, step)
         tasks = self.tasks(step)
         episodes = self.rollout(tasks, seed=seed)
@@ -120,7 +122,6 @@ class Sampler:
             arena = self.arenas[number]
             tasks = self._tasks[arena.name]
             task = tasks[derive_seed(self.config.seed, "task", step, i, *more) % len(tasks)]
-            self._arena_of[task.key] = arena.name
             found.append((arena, task))
         sizes = [self.config.group_size] * count
         if self.budget is not None:
@@ -150,22 +151,29 @@ class Sampler:
         return episodes
 
     def learn(self, episodes: Sequence[Episode], credited: Credited) -> None:
-        """Tell the curriculum what came of a step."""
+        """Tell the curriculum and the budget what came of a step."""
         gains: dict[str, list[float]] = {}
         for trajectory, row in zip(credited.trajectories, credited.advantages, strict=True):
-            where = self._arena_of[trajectory.task_key]
-            gains.setdefault(where, []).append(_gain(trajectory, row))
+            gains.setdefault(self._name(trajectory), []).append(_gain(trajectory, row))
+        trained = {sibling(t) for t in credited.trajectories}
         solved: dict[str, list[float]] = {}
+        by_task: dict[str, list[float]] = {}
         for episode in usable(episodes):
+            for trajectory in episode.trajectories:
+                if sibling(trajectory) not in trained:  # nothing was learnt from its group
+                    gains.setdefault(self._name(trajectory), []).append(0.0)
             against = self.config.opponent != "self" and episode.trajectories
             own = episode.trajectories[0].role if against else ""
-            solved.setdefault(self._arena_of[episode.task_key], []).append(points(episode, own))
+            got = 0.0 if episode.hinted else points(episode, own)  # without the hint all failed
+            solved.setdefault(self._name(episode), []).append(got)
+            by_task.setdefault(episode.task_key, []).append(got)
         self.curriculum.learn(gains, solved)
         if self.budget is not None:
-            by_task: dict[str, list[float]] = {}
-            for episode in usable(episodes):
-                by_task.setdefault(episode.task_key, []).append(points(episode, ""))
             self.budget.learn(by_task)
+
+    def _name(self, played: Episode | Trajectory) -> str:
+        """Of the arena."""
+        return self._names[played.env_id, played.level]
 
     def state_dict(self) -> dict[str, Any]:
         """What the budget remembers."""
