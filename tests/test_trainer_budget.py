@@ -16,6 +16,7 @@ from ludus.envs.games.guess_number import GuessNumber
 from ludus.trainer.arena import Arena
 from ludus.trainer.budget import Knapsack
 from ludus.trainer.config import TrainConfig
+from ludus.trainer.metrics import rollout_metrics
 from ludus.trainer.modulation import widest
 from ludus.trainer.train import Trainer
 
@@ -102,6 +103,20 @@ def test_what_all_failed_is_tried_again_with_a_hint(tmp_path: Path) -> None:
     assert not any(
         "Hint" in own.tokenizer.decode(e.trajectories[0].leaf.path()[0].ids) for e in plain
     )
+
+
+def test_a_success_with_a_hint_is_none_without(tmp_path: Path) -> None:
+    config = dataclasses.replace(BASE, hints=1.0, budget="knapsack", steps=200)
+    own = Trainer(dataclasses.replace(config, out=str(tmp_path / "run")))
+    assert own.sampler.budget is not None
+    episodes = [dataclasses.replace(e, success=True) for e in own.sampler.sample(0)]
+    hinted = {e.task_key for e in episodes if e.hinted}
+    assert hinted
+    own.sampler.learn(episodes, own.credit(episodes))
+    rates = own.sampler.budget.state_dict()["rates"]
+    assert rates == {e.task_key: float(e.task_key not in hinted) for e in episodes}
+    share = sum(not e.hinted for e in episodes) / len(episodes)
+    assert rollout_metrics(episodes, 1.0)["rollout/success"] == pytest.approx(share)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(2, 9))
