@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from torch import Tensor
 
 from ludus.trainer.advantages.trees import shared_means
 from ludus.trainer.batch import pack
-from ludus.trainer.corrections import CORRECTIONS, StepTokens, mismatch, sequence_tis
+from ludus.trainer.corrections import (
+    CORRECTIONS,
+    StepTokens,
+    correct,
+    mismatch,
+    sequence_tis,
+)
 from ludus.trainer.learner import Coefficients, Learner
 from ludus.trainer.loss import (
     AGGREGATIONS,
@@ -26,6 +33,7 @@ from ludus.trainer.loss import (
     Segments,
     masked,
     ppo,
+    sequence_mask,
     token_weights,
 )
 from ludus.trainer.loss.sequence import gspo
@@ -382,6 +390,34 @@ def test_without_mismatch_nothing_is_corrected() -> None:
     numbers = mismatch(tokens)
     assert numbers["mismatch/ess"] == 1.0
     assert numbers["mismatch/k3"] == numbers["mismatch/chi2"] == 0.0
+
+
+def test_factors_multiply_and_rejections_leave_the_denominators() -> None:
+    batch = micro_batch(rows=(0, 0, 1, 1, 1), turns=(0,) * 5)
+    d = torch.tensor([0.5, 0.0, 0.1, 2.0, -0.1])  # the first and the fourth are rejected
+    names = ("token_bounds", "tis:cap=1.09", "tis:cap=1.05")
+    corrections = [make_part("correction", name, CORRECTIONS) for name in names]
+    own = exp(-0.1)
+    expected = {
+        "seq-mean-token-mean": [0, 0.5, 0.25 * 1.09 * 1.05, 0, 0.25 * own**2],
+        "token-mean": [0, 1 / 3, 1.09 * 1.05 / 3, 0, own**2 / 3],
+    }
+    mode: Aggregation
+    for mode in ("seq-mean-token-mean", "token-mean"):
+        (found,), noted = correct(
+            corrections, [batch], [d], partial(token_weights, aggregation=mode)
+        )
+        assert found.weight_N.tolist() == pytest.approx(expected[mode], rel=1e-6)
+        assert noted["mismatch/rejected"] == pytest.approx(0.4)
+        assert noted["mismatch/ratio_max"] == pytest.approx(exp(2.0))  # before any cap
+
+
+def test_a_sequence_is_masked_by_its_mean_advantage() -> None:
+    at = Segments(torch.zeros(2, dtype=torch.int64), torch.tensor([0, 1]))
+    less, before = torch.full((2,), -2.0), torch.full((2,), -1.0)
+    for advantage, stays in (([1.0, -3.0], False), ([3.0, -1.0], True)):
+        found = sequence_mask(less, before, torch.tensor(advantage), at, 0.5)
+        assert found.tolist() == [stays] * 2
 
 
 @pytest.mark.parametrize(

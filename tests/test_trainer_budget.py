@@ -8,6 +8,7 @@ from statistics import pvariance
 from typing import Any, ClassVar
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,6 +118,34 @@ def test_a_success_with_a_hint_is_none_without(tmp_path: Path) -> None:
     assert rates == {e.task_key: float(e.task_key not in hinted) for e in episodes}
     share = sum(not e.hinted for e in episodes) / len(episodes)
     assert rollout_metrics(episodes, 1.0)["rollout/success"] == pytest.approx(share)
+
+
+def test_what_budgets_hints_and_terms_remember_is_resumed_bit_by_bit(tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        BASE, budget="knapsack", hints=0.5, steps=200, epochs=2,
+        shaping=("otc:calls=turns",), regularizers=("adaptive_entropy:target=9.0,start=0.1", "epo"),
+        out=str(tmp_path / "run"),
+    )  # fmt: skip
+
+    def steps(own: Trainer, number: int) -> Trainer:
+        for _ in range(number):
+            own.train_step()
+            own.step += 1
+        return own
+
+    whole = steps(Trainer(config), 2)
+    whole.save()
+    steps(whole, 2)
+    resumed = steps(Trainer(config, resume=True), 2)
+    for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for part in ("sampler", "credit", "curriculum"):
+        assert getattr(whole, part).state_dict() == getattr(resumed, part).state_dict()
+    assert whole.sampler.state_dict()["rates"]
+    terms = [own.state_dict() for own in whole.learner.regularizers]
+    assert terms == [own.state_dict() for own in resumed.learner.regularizers]
+    assert terms[0]["weight"] > 0.1
+    assert terms[1]["done"] > 0
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(2, 9))
