@@ -381,6 +381,20 @@ def test_weights_of_tokens_have_the_shape_of_the_losses() -> None:
         assert not factor.requires_grad
 
 
+def test_mismatch_is_measured_from_what_sampled() -> None:
+    # Two tokens; the policy that sampled (mu) and the learner (pi) are known in full, so that every
+    # estimate is exact in expectation: here the tokens are drawn as often as mu says.
+    mu, pi = torch.tensor([0.75, 0.25]), torch.tensor([0.5, 0.5])
+    drawn = torch.tensor([0, 0, 0, 1])
+    tokens = step_tokens((pi / mu).log()[drawn], drawn * 0)
+    found = mismatch(tokens)
+    kl = float((mu * (mu / pi).log()).sum())
+    chi2 = float(((pi - mu) ** 2 / mu).sum())
+    expected = {"k1": kl, "k3": kl, "chi2": chi2, "ratio_mean": 1.0, "ratio_max": 2.0,
+                "ess": 1 / (1 + chi2)}  # fmt: skip
+    assert found == pytest.approx({f"mismatch/{k}": v for k, v in expected.items()}, rel=1e-5)
+
+
 def test_without_mismatch_nothing_is_corrected() -> None:
     tokens = step_tokens(torch.zeros(4), torch.tensor([0, 0, 1, 1]))
     for name, make in CORRECTIONS.items():

@@ -1,6 +1,7 @@
 """Who gets how many rollouts, who is told a hint, and which rollouts are trained."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -29,7 +30,15 @@ class FewNumbers(GuessNumber):
     SPLITS: ClassVar[Mapping[str, int]] = {"train": 1000, "valid": 5, "test": 5}
 
 
-registry.register("test/FewNumbers-v0", FewNumbers)
+class EightNumbers(FewNumbers):
+    """With very few."""
+
+    ENV_ID = "test/EightNumbers-v0"
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 8, "valid": 5, "test": 5}
+
+
+for _class in (FewNumbers, EightNumbers):
+    registry.register(_class.ENV_ID, _class)
 
 BASE = TrainConfig(
     env="test/FewNumbers-v0",
@@ -72,6 +81,18 @@ def test_a_step_has_its_episodes_whatever_the_budget(tmp_path: Path) -> None:
     saved = own.sampler.state_dict()
     assert set(solved) <= set(saved["rates"])
     assert 0 < saved["overall"] < 1
+
+
+def test_no_task_is_drawn_twice_in_a_step_while_there_are_others(tmp_path: Path) -> None:
+    """Else two groups of one task are one larger one, and its budget is given twice."""
+    config = dataclasses.replace(BASE, env="test/EightNumbers-v0")
+    for episodes, distinct in ((24, {4: 6}), (32, {4: 8}), (40, {4: 6, 8: 2})):
+        own = Trainer(
+            dataclasses.replace(config, episodes=episodes, out=str(tmp_path / str(episodes)))
+        )
+        for step in range(5):
+            times = Counter(task.key for _, task in own.sampler.tasks(step))
+            assert Counter(times.values()) == distinct
 
 
 def test_hints_cost_no_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,15 +114,22 @@ class Sampler:
         return kept
 
     def tasks(self, step: int, again: int = 0) -> list[tuple[Arena, Task]]:
-        """The tasks of a step and where, each `group_size` times; others when asked again."""
+        """The tasks of a step and where, each `group_size` times; others when asked again. None is
+        drawn twice while there are more."""
         count, more = self.config.episodes // self.config.group_size, (again,) if again else ()
         rng = random.Random(derive_seed(self.config.seed, "arena", step, *more))
         found: list[tuple[Arena, Task]] = []
+        drawn: list[set[int]] = [set() for _ in self.arenas]
         for i, number in enumerate(self.curriculum.draw(step, count, rng)):
-            arena = self.arenas[number]
+            arena, taken = self.arenas[number], drawn[number]
             tasks = self._tasks[arena.name]
-            task = tasks[derive_seed(self.config.seed, "task", step, i, *more) % len(tasks)]
-            found.append((arena, task))
+            at = derive_seed(self.config.seed, "task", step, i, *more) % len(tasks)
+            if len(taken) == len(tasks):
+                taken.clear()
+            while at in taken:
+                at = (at + 1) % len(tasks)
+            taken.add(at)
+            found.append((arena, tasks[at]))
         sizes = [self.config.group_size] * count
         if self.budget is not None:
             sizes = self.budget.sizes([task.key for _, task in found], self.config.episodes)
