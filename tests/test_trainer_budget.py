@@ -115,6 +115,7 @@ def test_what_all_failed_is_tried_again_with_a_hint(tmp_path: Path) -> None:
     episodes = own.sampler.sample(0)
     assert len(episodes) == 24
     share = own.sampler.metrics["rollout/hinted"]
+    assert own.sampler.played == 24 + round(share * 24)
     assert 0 < share <= 1  # a model of random weights guesses no number
     told = 0
     for e in episodes:

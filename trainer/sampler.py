@@ -65,6 +65,8 @@ class Sampler:
         self._names = {(arena.env.ENV_ID, arena.level): arena.name for arena in self.arenas}
         self.budget = make_budget(config)
         self.metrics: dict[str, float] = {}
+        self.played = 0
+        """Episodes of the step so far, also those that gave way to others with a hint."""
 
     def _rollout(self, arena: Arena, own: str, agent: ModelAgent) -> Rollout:
         player = (agent.engine, agent.chat, arena.make_env, agent.sampling)
@@ -80,6 +82,7 @@ class Sampler:
     def sample(self, step: int) -> list[Episode]:
         """A step's episodes; more of them while filters leave fewer groups than were asked for."""
         seed = derive_seed(self.config.seed, step)
+        self.played = 0
         tasks = self.tasks(step)
         episodes = self.rollout(tasks, seed=seed)
         if self.config.hints:
@@ -111,6 +114,7 @@ class Sampler:
             if own:
                 said = [hints[task.key] for task in own]
                 kept += player.rollout.play(own, seed=derive_seed(seed, i), hints=said)
+                self.played += len(own)
         return kept
 
     def tasks(self, step: int, again: int = 0) -> list[tuple[Arena, Task]]:
@@ -149,6 +153,7 @@ class Sampler:
         return episodes
 
     def _play(self, player: Player, tasks: Sequence[Task], seed: int) -> list[Episode]:
+        self.played += len(tasks)
         if self.pool is None:
             return player.rollout.play(tasks, seed=seed)
         name = self.pool.pick(random.Random(seed))
