@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from math import exp
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -560,6 +560,10 @@ def test_lp_reg_protects_rare_tokens_that_are_not_noise() -> None:
     (g,) = torch.autograd.grad(term, logps)
     assert g[0, 2] < 0  # descending raises it
     assert not g[1:].any()
+    # KL(proxy || policy) of the proxy without tokens of less than 0.012, which has no gradient.
+    proxy = torch.tensor([0.6, 0.3, 0.09, 0.0, 0.0]) / 0.99
+    assert float(term.detach()) == pytest.approx(-log(0.99) / 3, rel=1e-4)
+    torch.testing.assert_close(g[0], -proxy / 3)
 
 
 def test_kl_cov_holds_the_tokens_where_entropy_is_lost() -> None:
@@ -579,6 +583,9 @@ def test_kl_cov_holds_the_tokens_where_entropy_is_lost() -> None:
     # Likely and praised: descending takes back what was gained, by the token's weight in the loss.
     assert g.nonzero().tolist() == [[0, 0]]
     assert float(g[0, 0]) == 0.25
+    half = KLCov(part=0.5)
+    half.begin([batch])
+    assert float(half(logps, batch)[1]["kl_cov/chosen"]) == 0.5
 
 
 def test_epo_state_goes_on_bit_by_bit() -> None:

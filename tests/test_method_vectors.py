@@ -305,6 +305,17 @@ def test_arpo_branching() -> None:
     assert ARPO().chance(-1.0, 0) == near(0.3)
 
 
+def test_every_root_has_its_own_first_entropy() -> None:
+    """Reported elsewhere: it was that of whatever came first into a slot."""
+    sure, unsure = replied(0.0), replied(5 * log(100))
+    tree = Growth(16, vocabulary=100, started=2)
+    tree.points = [Point(0, 0, None, None, sure), Point(1, 0, None, None, unsure)]
+    # What the second root says is no surprise: it has been as unsure from the start.
+    for root, expected in ((0, True), (1, False)):
+        tree.active = [Point(root, 1, unsure, None)]
+        assert bool(ARPO().grow(tree, Drawn(0.6)).points) == expected
+
+
 def test_aepo_branching() -> None:
     found = [probability(AEPO(), 22.0, streak=streak) for streak in (0, 4, 10)]
     assert found == near([0.768204, 0.643204, 0.268204])
