@@ -319,6 +319,16 @@ def test_every_root_has_its_own_first_entropy() -> None:
 def test_aepo_branching() -> None:
     found = [probability(AEPO(), 22.0, streak=streak) for streak in (0, 4, 10)]
     assert found == near([0.768204, 0.643204, 0.268204])
+    tree = Growth(16, vocabulary=100, started=2)
+    tree.points, tree.active = (
+        [Point(0, 0, None, None, replied(1.0))],
+        [Point(0, 1, replied(1.0), None)],
+    )
+    strategy, streaks = AEPO(roots=2), []
+    for drawn in (0.0, 0.0, 0.9, 0.0):  # rounds in a row that branched: one that did not ends them
+        strategy.grow(tree, Drawn(drawn))
+        streaks.append(tree.streak)
+    assert streaks == [1, 2, 0, 1]
     tree, scale = Growth(16, vocabulary=100, started=1), log(100)
     tree.points = [
         Point(0, 0, None, None, replied(0.5 * scale)),
@@ -503,6 +513,12 @@ def test_sec() -> None:
     bandit.learn({"a": 0.2, "b": 0.8, "c": 0.0})
     assert list(bandit.values.values()) == near([0.3, 0.45, 0.0])
     assert list(bandit.probs().values()) == near([0.344512, 0.400266, 0.255221])
+    bandit.learn({"b": 0.45})  # the others were not played
+    assert list(bandit.values.values()) == near([0.3, 0.45, 0.0])
+    fading = Bandit(["a", "b"], lr=0.5, decay_all=True)
+    fading.values = {"a": 0.4, "b": 0.1}
+    fading.learn({"b": 0.3})
+    assert list(fading.values.values()) == near([0.2, 0.2])
     bandit.temperature = 0.4
     assert list(bandit.probs().values()) == near([0.341605, 0.497032, 0.161363])
 
