@@ -81,9 +81,10 @@ def make_arenas(config: TrainConfig) -> tuple[Arena, ...]:
 def places(env: str, env_args: str) -> list[tuple[str, str, str, dict[str, Any]]]:
     """(name, id, level, own arguments) of every environment and level.
 
-    >>> places("ludus/Nim-v1", '[{"heaps": 2}, {"heaps": 3}]')
-    [('heaps=2', 'ludus/Nim-v1', 'heaps=2', {'heaps': 2}),
-     ('heaps=3', 'ludus/Nim-v1', 'heaps=3', {'heaps': 3})]
+    >>> for place in places("ludus/Nim-v1", '[{"heaps": 2}, {"heaps": 3}]'):
+    ...     print(place)
+    ('heaps=2', 'ludus/Nim-v1', 'heaps=2', {'heaps': 2})
+    ('heaps=3', 'ludus/Nim-v1', 'heaps=3', {'heaps': 3})
     """
     suites = registry.suites()
     ids = list(suites[env]) if env in suites else [id.strip() for id in env.split(",")]
