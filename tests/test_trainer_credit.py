@@ -339,6 +339,7 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
                             u,
                             state_key="s",
                             golden_logp=-1.0,
+                            magnet_logp=-1.5,
                             values=(0.5,) * tokens,
                             sum_squares=(0.5,) * tokens,
                         )

@@ -235,6 +235,11 @@ class Trainer:
         if self.critic is not None:
             episodes = self.critic.judged(episodes, **methods.row_sizes(config, self.learner))
             clock.lap("time/critic_s")
+        if "magnet_logp" in self.credit.needs:
+            episodes = self.learner.beside_magnet(
+                episodes, **methods.row_sizes(config, self.learner)
+            )
+            clock.lap("time/magnet_s")
         credited = self.credit(episodes)
         clock.lap("time/credit_s")
         self.sampler.learn(episodes, credited)
