@@ -7,6 +7,7 @@ and its next prompt joins the batch while the others are still being sampled.
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
@@ -15,7 +16,6 @@ from ludus.agents.policy import ModelAgent
 from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.envs.text import Message
-from ludus.trainer.advantages.base import mean
 from ludus.trainer.seats import Facts, Play, Seat
 from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory
 
@@ -199,7 +199,7 @@ class Rollout:
             )
         )
         for (own, facts), some in zip(asked, wanted, strict=True):
-            means = {i: mean(next(scores)[facts.scaffold :]) for i in some}
+            means = {i: fmean(next(scores)[facts.scaffold :]) for i in some}
             own.answer = max(means, key=means.__getitem__)
             own.golden[-1] = means[own.answer]
             self.engine.submit(own.session, self._policy.sampling)
