@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ludus.trainer.attention import model_inputs
 from ludus.trainer.batch import MicroBatch
 from ludus.trainer.tokens import noted
-from ludus.trainer.trajectory import Episode
+from ludus.trainer.trajectory import Episode, Turn
 
 
 class Critic:
@@ -65,18 +65,13 @@ class Critic:
         values_U: Tensor = self.head(hidden.flatten(0, 1)[batch.predict_U].float()).squeeze(-1)
         return values_U[batch.slot_N]
 
-    def judged(
-        self, episodes: Sequence[Episode], *, bin_tokens: int, micro_tokens: int
-    ) -> list[Episode]:
-        """The same episodes with the values of every turn, see `noted`."""
-        return noted(
-            episodes,
-            self.values_N,
-            lambda turn, values: replace(turn, values=values),
-            device=self.head.weight.device,
-            bin_tokens=bin_tokens,
-            micro_tokens=micro_tokens,
-        )
+    def judged(self, episodes: Sequence[Episode], **rows: int) -> list[Episode]:
+        """The same episodes with the values of every turn; `rows` as `noted` takes them."""
+
+        def note(turn: Turn, values: tuple[float, ...]) -> Turn:
+            return replace(turn, values=values)
+
+        return noted(episodes, self.values_N, note, device=self.head.weight.device, **rows)
 
     def update(self, batches: Sequence[MicroBatch], *, epochs: int = 1) -> dict[str, float]:
         """Learn the targets of one step.

@@ -14,7 +14,7 @@ from ludus.trainer.corrections import Correction, correct
 from ludus.trainer.loss import PolicyLoss
 from ludus.trainer.regularizers import Regularizer, kl_estimate
 from ludus.trainer.tokens import noted
-from ludus.trainer.trajectory import Episode
+from ludus.trainer.trajectory import Episode, Turn
 
 
 class ParityError(RuntimeError):
@@ -201,18 +201,14 @@ class Learner:
         """(N,) log-probabilities of the sampled tokens under the magnet, nats."""
         return self._magnet_UV(batch)[batch.slot_N, batch.token_N]
 
-    def beside_magnet(
-        self, episodes: Sequence[Episode], *, bin_tokens: int, micro_tokens: int
-    ) -> list[Episode]:
-        """The same episodes with what the magnet says of every reply, see `noted`."""
-        return noted(
-            episodes,
-            self.magnet_logps_N,
-            lambda turn, logps: replace(turn, magnet_logp=sum(logps)),
-            device=self.parameters[0].device,
-            bin_tokens=bin_tokens,
-            micro_tokens=micro_tokens,
-        )
+    def beside_magnet(self, episodes: Sequence[Episode], **rows: int) -> list[Episode]:
+        """The same episodes with what the magnet says of every reply; `rows` as `noted` takes
+        them."""
+
+        def note(turn: Turn, logps: tuple[float, ...]) -> Turn:
+            return replace(turn, magnet_logp=sum(logps))
+
+        return noted(episodes, self.magnet_logps_N, note, device=self.parameters[0].device, **rows)
 
     def _descend(self) -> float:
         """Clip the gradient, make the step; the gradient's norm before."""

@@ -144,10 +144,6 @@ def _evaluate(
         name = "-".join(options.opponent)
     table.title = f"{options.policy} in {policy.env}, {split}"
     Console().print(table)
-    file = re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json")
-    run = Path(options.policy)
-    beside = run if (run / "run.json").is_file() else Path()
-    out = Path(options.out) if options.out else beside / file
     record = {
         "policy": options.policy,
         "env": policy.env,
@@ -158,6 +154,14 @@ def _evaluate(
         "temperature": options.temperature,
         "results": rows,
     }
+    _write(options, re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json"), record)
+
+
+def _write(options: EvalOptions, file: str, record: dict[str, Any]) -> None:
+    """Where the options say, or else under that name beside the policy."""
+    run = Path(options.policy)
+    beside = run if (run / "run.json").is_file() else Path()
+    out = Path(options.out) if options.out else beside / file
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written to {out}")
 
