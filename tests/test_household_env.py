@@ -11,7 +11,7 @@ import pytest
 import ludus
 from ludus.envs.check import check_env
 from ludus.envs.worlds.household.engine import NOTHING, Game, Play
-from ludus.envs.worlds.household.env import ALFWorld, Household
+from ludus.envs.worlds.household.env import ALFWorld, Household, game_files
 from ludus.envs.worlds.household.expert import Expert
 from ludus.envs.worlds.household.houses import SPLITS, TASKS, House, draw
 
@@ -133,6 +133,17 @@ def test_alfworld_reads_its_folder(data_folder: Path) -> None:
     assert reward == 1.0
     only = ALFWorld.tasks("train", data=str(data_folder), kind="pick_1")
     assert [task.params["game"].split("/")[2] for task in only] == ["pick_1-Mug"]
+
+
+def test_the_order_of_tasks_is_not_the_file_systems(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reported elsewhere: ALFWorld's tasks came as the disk listed them."""
+    keys = [task.key for task in ALFWorld.tasks("train", data=str(data_folder))]
+    rglob = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda self, name: sorted(rglob(self, name))[::-1])
+    game_files.cache_clear()
+    assert [task.key for task in ALFWorld.tasks("train", data=str(data_folder))] == keys
 
 
 def test_alfworld_says_what_is_missing(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from ludus.agents.engines.base import SamplingParams
 from ludus.envs import Golden, Outcome, Task, TextEnv
 from ludus.envs.registry import make
 from ludus.trainer.advantages import ADVANTAGES, GRPO, GroupMean, ReinforcePlusPlus
-from ludus.trainer.advantages.base import turn_tokens, zscore
+from ludus.trainer.advantages.base import std, turn_tokens, zscore
 from ludus.trainer.advantages.compare import length_weighted, max_likelihood, pass_at_k, whiten
 from ludus.trainer.advantages.trees import node_values, segment_advantages, step_rewards
 from ludus.trainer.advantages.values import discounted_returns, masked_gae, truncated_gae
@@ -267,14 +267,30 @@ def test_group_functions(returns: list[float]) -> None:
 
 @pytest.mark.parametrize("name", ADVANTAGES)
 def test_a_group_of_one_says_nothing(name: str) -> None:
-    alone = dataclasses.replace(
-        single(0.75).trajectories[0], turns=(Turn(0.75, "", state_key="s", golden_logp=-1.0),)
+    """Also where its turns come by the same state, or have different gains."""
+    turns = tuple(
+        Turn(reward, "", state_key="s", golden_logp=logp, sum_squares=(0.5, 0.5))
+        for reward, logp in ((0.25, -1.0), (0.0, -2.0), (0.5, -0.5))
     )
+    alone = dataclasses.replace(single(0.75, turns=3).trajectories[0], turns=turns)
     estimator = ADVANTAGES[name]()
     episode = Episode("test/Env-v0", "task", 0, {"a": 0.75}, (alone,), Stop.TERMINATED)
     if estimator.group.startswith("task"):
-        assert estimator([episode]) == [(0.0,)]
+        assert estimator([episode]) == [(0.0,) * 3]
         assert Credit(estimator)([episode]).trajectories == []
+
+
+def test_equal_returns_are_equal_whatever_is_added_to_their_spread() -> None:
+    thirds = [0.1, 0.1, 0.1]  # whose mean is not 0.1
+    assert std(thirds) == 0.0
+    assert zscore(thirds, eps=0.0) == [0.0] * 3
+    assert GRPO(eps=0.0)(group(*thirds)) == [(0.0,)] * 3
+
+
+@pytest.mark.parametrize(("name", "least"), [("bnpo", "in \\[0, 1\\]"), ("max_rl", "of 0 or more")])
+def test_returns_that_an_estimator_cannot_take(name: str, least: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} needs returns {least}, got -1.5 in test/Env-v0"):
+        ADVANTAGES[name]()(group(1.0, -1.5))
 
 
 def test_values_of_nodes() -> None:
@@ -357,8 +373,8 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
 
 @pytest.mark.parametrize("name", ADVANTAGES)
 def test_credit_goes_on_from_its_state(name: str) -> None:
-    # Some shapings leave [0, 1], which bnpo's returns must not.
-    shaping = ["otc"] if name == "bnpo" else list(SHAPING)
+    # Some shapings leave [0, 1], which returns must not everywhere.
+    shaping = ["otc"] if name in ("bnpo", "max_rl") else list(SHAPING)
 
     def build() -> Credit:
         return Credit.named(name, shaping=shaping, modulation=list(MODULATIONS))

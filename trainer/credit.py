@@ -109,7 +109,7 @@ class Credit:
         keep = self._edited(kept, advantages)
         metrics = self._metrics(trajectories, advantages)
         if self.filters:
-            groups = len({_sibling(t) for e in raw for t in e.trajectories})
+            groups = len({sibling(t) for e in raw for t in e.trajectories})
             metrics["credit/groups_dropped"] = len(dropped) / max(groups, 1)
             for reason in set(dropped.values()):
                 count = sum(why == reason for why in dropped.values())
@@ -129,7 +129,7 @@ class Credit:
     def groups(self, episodes: Sequence[Episode], *, filtered: bool = False) -> int:
         """How many groups of siblings there are, or are left by the filters."""
         raw = usable(episodes)
-        count = len({_sibling(t) for e in raw for t in e.trajectories})
+        count = len({sibling(t) for e in raw for t in e.trajectories})
         return count - len(self._filtered(raw)) if filtered else count
 
     def _filtered(self, raw: Sequence[Episode]) -> dict[Hashable, str]:
@@ -137,7 +137,7 @@ class Credit:
         trajectories = [t for e in raw for t in e.trajectories]
         groups: dict[Hashable, Roots] = {
             key: _roots([trajectories[i] for i in members])
-            for key, members in positions([_sibling(t) for t in trajectories]).items()
+            for key, members in positions([sibling(t) for t in trajectories]).items()
         }
         dropped: dict[Hashable, str] = {}
         for choose in self.filters:
@@ -199,7 +199,8 @@ class Credit:
             modulation.load_state_dict(saved)
 
 
-_sibling = GROUPS["task+role"]
+sibling = GROUPS["task+role"]
+"""What trajectories have in common that filters count as one group."""
 
 
 def _roots(group: Sequence[Trajectory]) -> Roots:
@@ -210,6 +211,6 @@ def _roots(group: Sequence[Trajectory]) -> Roots:
 
 def _without(episode: Episode, dropped: Container[Hashable]) -> Episode:
     """An episode without the trajectories of groups that were left out."""
-    left = tuple(t for t in episode.trajectories if _sibling(t) not in dropped)
+    left = tuple(t for t in episode.trajectories if sibling(t) not in dropped)
     changed = len(left) < len(episode.trajectories)
     return replace(episode, trajectories=left) if changed else episode

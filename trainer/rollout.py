@@ -33,6 +33,7 @@ class Rollout:
         keep_replays: How many of the first episodes keep the record of their moves.
         needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp",
             "sum_squares".
+        level: Of the environment, where a run has several.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Rollout:
         opponents: Mapping[str, Agent] | None = None,
         keep_replays: int = 0,
         needs: Collection[str] = (),
+        level: str = "",
     ) -> None:
         self.engine, self.make_env = engine, make_env
         if "sum_squares" in needs:
@@ -53,6 +55,7 @@ class Rollout:
         self.opponents = opponents or {}
         self.keep_replays = keep_replays
         self.needs = needs
+        self.level = level
         self._envs: list[TextEnv] = []
         self._unscored: list[tuple[Seat, Facts]] = []
 
@@ -257,6 +260,7 @@ class Rollout:
                 play.number,
                 own.last_action(),
                 own.turns(),
+                self.level,
             )
             for role, own in play.seats.items()
             if own.texts and role not in self.opponents
@@ -275,6 +279,9 @@ class Rollout:
                 env.replay().to_json() if kept else {},
                 success,
                 play.metrics,
+                tuple(self.opponents),
+                self.level,
+                bool(self._hints and self._hints[play.number]),
             ),
         )
 
@@ -283,9 +290,8 @@ class Rollout:
         env = play.env
         reason = f"{type(error).__name__}: {error}"
         zeros = dict.fromkeys(env.ROLES, 0.0)
-        self._finish(
-            play, Episode(env.ENV_ID, env.task.key, play.number, zeros, (), Stop.ERROR, reason)
-        )
+        failed = Episode(env.ENV_ID, env.task.key, play.number, zeros, (), Stop.ERROR, reason)
+        self._finish(play, replace(failed, opponents=tuple(self.opponents), level=self.level))
 
     def _finish(self, play: Play, episode: Episode) -> None:
         for own in play.seats.values():

@@ -181,7 +181,7 @@ def tool_economy_ppo(calls: int, most: int) -> float:
 class ToolEconomy(Memoryless):
     """Multiplies every reward by `tool_economy`, with the fewest calls of a correct rollout kept
     per task and seat over the run. The fewest is brought up to date before anything is scored: a
-    correct rollout without a call would else get 0.
+    correct rollout without a call would else get 0. Returns below 0 stay as they are.
 
     Args:
         most: Limit on calls.
@@ -211,7 +211,9 @@ class ToolEconomy(Memoryless):
 
         def rewards(t: Trajectory) -> list[float]:
             fewest = self.fewest.get(_task(t))
-            factor = 1.0 if fewest is None else tool_economy(self.calls(t), fewest, self.most)
+            if fewest is None or t.ret < 0:  # discounted, a penalty would pay for calls
+                return [turn.reward for turn in t.turns]
+            factor = tool_economy(self.calls(t), fewest, self.most)
             return [turn.reward * factor for turn in t.turns]
 
         return [reshaped(episode, rewards) for episode in episodes]

@@ -225,7 +225,7 @@ class Trainer:
     def _train_step(self) -> dict[str, float]:
         config, clock = self.config, _Clock()
         episodes = self.sampler.sample(self.step)
-        self.episodes_done += len(episodes)
+        self.episodes_done += self.sampler.played
         clock.lap("time/sample_s")
         if not usable(episodes):
             raise ValueError(
