@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ludus.envs.worlds.household.choices import Choices, Chooser
-from ludus.envs.worlds.household.errors import GameError
+from ludus.envs.worlds.household.errors import GameError, UnsayableError
 from ludus.envs.worlds.household.grammar import Wording, parse_grammar
 from ludus.envs.worlds.household.ground import ground
 from ludus.envs.worlds.household.names import entities
@@ -20,7 +20,6 @@ from ludus.envs.worlds.household.normalize import normalize
 from ludus.envs.worlds.household.operators import compile_problem, derive
 from ludus.envs.worlds.household.pddl import Task, parse
 from ludus.envs.worlds.household.propositions import Mapped, Propositions
-from ludus.envs.worlds.household.queries import TypeConflictError
 from ludus.envs.worlds.household.speaker import Phrase, Speaker
 from ludus.envs.worlds.household.symbols import parse_symbols
 
@@ -93,10 +92,10 @@ class Game:
             return cls(data)
         except OSError as error:
             raise GameError(f"{path}: {error.strerror}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise GameError(f"{path}: not a game file (truncated?): {error}") from error
         except GameError as error:
             raise GameError(f"{path}: {error}") from error
+        except (ValueError, RecursionError) as error:  # of json
+            raise GameError(f"{path}: not a game file (truncated?): {error}") from error
 
     def choices(self, state: State) -> Choices:
         """The commands that a state admits, and their operators."""
@@ -143,7 +142,7 @@ class Game:
             phrase = self._feedback[number] = Phrase(self.speaker, wording, self._mapping(number))
         try:
             return (new, shown), phrase.say(shown)
-        except TypeConflictError:
+        except UnsayableError:
             return (new, shown), NOTHING
 
     def _wording(self, name: str) -> Wording:

@@ -100,7 +100,8 @@ def compile_problem(task: Task, flat: FlatTask, grounding: Grounding) -> Problem
     if not condition:
         raise GameError("the goal is true from the start, whatever happens")
     goal = masks(condition)
-    assert goal is not None
+    if goal is None:
+        raise GameError("the goal contradicts itself")
     rules = [
         GroundRule(numbers[rule.head, binding[: rule.arity]], *pair)
         for rule, binding in grounding.rules

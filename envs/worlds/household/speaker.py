@@ -25,6 +25,8 @@ from ludus.envs.worlds.household.symbols import (
 
 MAX_SENTENCES = 4096
 """Kept per phrase and read mask; then that part of the memory starts anew."""
+MAX_PARTS = 100_000
+"""Of one sentence. One house names a few hundred things."""
 
 
 class Phrase:
@@ -43,7 +45,7 @@ class Phrase:
         """The sentence where these bits were said.
 
         Raises:
-            GameError: If a production contains itself or none fits.
+            GameError: If a production contains itself, none fits, or the sentence is endless.
         """
         for read, sentences in self._known:
             sentence = sentences.get(shown & read)
@@ -111,7 +113,7 @@ class Speaker:
                     queries.append(production.condition)
         try:
             asked = {name for text in queries if text for name, _ in parse_query(text)}
-        except ValueError:  # it may never be asked; if it is, that is the time to tell
+        except GameError:  # it may never be asked; if it is, that is the time to tell
             return False
         return not asked & self.propositions.changing
 
@@ -131,6 +133,8 @@ class Speaker:
             elif isinstance(symbol, Expression):
                 parts.append(evaluate(symbol.source, variables))
             elif isinstance(symbol, Call):
+                if len(parts) > MAX_PARTS:
+                    raise GameError("the grammar makes a sentence without end")
                 chosen = self._production(symbol.name, mapping, shown, read)
                 self.speak(chosen, variables, mapping, shown, parts, read)
             elif isinstance(symbol, Slot):
