@@ -66,7 +66,7 @@ def test_parity_tells_the_first_difference(
     monkeypatch.setattr(Stub, "wrong_after", 3)
     assert parity.main(args) == 1
     told = capsys.readouterr().out
-    assert "house-0" in told
+    assert "crates" in told
     assert "'Something else.'" in told
     assert "only in the reference ['fly']" in told
 
@@ -80,8 +80,9 @@ def test_parity_without_reference_or_games(
     monkeypatch.setattr(parity, "Reference", missing)
     assert parity.main(parity.Args(folder=DATA)) == 2
     assert parity.main(parity.Args(folder=tmp_path)) == 2
+    assert parity.main(parity.Args(folder=DATA, episodes=0)) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert "pip install" in lines[0]
 
 

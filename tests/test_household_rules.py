@@ -1,5 +1,9 @@
 """Planning rules and the text grammar, piece by piece. The expectations are the reference's."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +25,7 @@ from ludus.envs.worlds.household.symbols import (
     parse_symbols,
 )
 
+DATA = Path(__file__).parent / "data" / "household"
 NAME = Slot(Expression("o.name "), "in(o)")
 
 
@@ -157,3 +162,26 @@ def test_expert_knows_when_it_is_done() -> None:
     game = build("(lit)")
     assert Expert(game).plan(game.initial) == ["flip"]
     assert Expert(game).plan(game.step(game.initial, "flip")[0]) == []
+
+
+def test_expert_where_two_actions_have_one_command() -> None:
+    """A lamp that lies on two things at once can be switched by two actions."""
+    data = json.loads((DATA / "house-5.tw-pddl").read_text())
+    (lies,) = re.findall(r"\(in desklamp_bar_01 (\w+)\)", data["pddl_problem"])
+    others = re.findall(r"\(stands (\w+) \w+\)", data["pddl_problem"])
+    for other in set(others) - {lies}:
+        more = f"(:init (in desklamp_bar_01 {other}) (stands {other} by_{lies}) "
+        game = Game({**data, "pddl_problem": data["pddl_problem"].replace("(:init", more)})
+        play = Play(game)
+        for command in Expert(game).plan(game.initial) or ():
+            play.step(command)
+        assert play.won
+
+
+def test_an_error_behind_the_production_that_fits_counts() -> None:
+    both = '{"rhs": "on"}, {"condition": "seen(x:room) & lit(x:box)", "rhs": "never"}'
+    game = Game({
+        "pddl_domain": DOMAIN, "pddl_problem": PROBLEM.replace("GOAL", "(at attic)"),
+        "grammar": GRAMMAR.replace('{"condition": "lit()", "rhs": "on"}', both),
+    })  # fmt: skip
+    assert Play(game).step("flip") == "Nothing happens."

@@ -19,7 +19,8 @@ from itertools import product
 
 from ludus.envs.worlds.household.errors import GameError
 from ludus.envs.worlds.household.formula import Literal
-from ludus.envs.worlds.household.ground import Binding, Fact, Grounding
+from ludus.envs.worlds.household.ground import Grounding
+from ludus.envs.worlds.household.joins import Binding, Fact
 from ludus.envs.worlds.household.normalize import FlatAction, FlatEffect, FlatTask
 from ludus.envs.worlds.household.outcome import Condition, masks, outcome
 from ludus.envs.worlds.household.pddl import Task

@@ -170,10 +170,12 @@ class Speaker:
         return list(self.propositions.answers(query, mapping, shown, read))
 
     def _production(self, name: str, mapping: Mapped, shown: int, read: list[int]) -> Symbols:
-        for production in self.productions.get(name, ()):
-            if not production.condition:
+        productions = self.productions.get(name, ())
+        # All are read, also those behind the one that fits: an error in any is one here.
+        queries = [parse_query(p.condition) if p.condition else None for p in productions]
+        for production, query in zip(productions, queries, strict=True):
+            if query is None:
                 return production.symbols
-            query = parse_query(production.condition)
             if next(self.propositions.answers(query, mapping, shown, read), None) is not None:
                 return production.symbols
         raise GameError(f"the grammar has no production that fits #{name}#")
