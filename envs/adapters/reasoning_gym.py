@@ -13,13 +13,13 @@ import random
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ludus.envs.adapters.hosted import unknown
-from ludus.envs.adapters.safe_answers import harmless
+from ludus.envs.adapters.safe_answers import PARSED, TooLongError, bounded, harmless
 from ludus.envs.base import TextEnv
 from ludus.envs.outcome import Golden, Outcome, Verdict
 from ludus.envs.registry import MissingExtra
@@ -114,14 +114,15 @@ class ReasoningGym(TextEnv):
         return str(_drawn(*self._drawn)[1]["question"])
 
     def _score(self, answer: str) -> float:
-        """What the scorer gives an answer; 0 where it raises, or would run the answer."""
+        """What the scorer gives an answer; 0 where it raises, takes too long, or would run it."""
         dataset, entry = _drawn(*self._drawn)
-        if answer != entry["answer"] and not harmless(self._drawn[0], answer):
+        name = self._drawn[0]
+        if answer != entry["answer"] and not harmless(name, answer):
             return 0.0
         try:
-            with _fenced():
+            with _fenced(), bounded() if name in PARSED else nullcontext():
                 score = float(dataset.score_answer(answer=answer, entry=entry))
-        except Exception:  # a scorer that is not meant for such an answer
+        except (Exception, TooLongError):  # a scorer that is not meant for such an answer
             return 0.0
         return min(1.0, max(0.0, score))
 
