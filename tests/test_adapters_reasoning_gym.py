@@ -137,7 +137,8 @@ def test_harmless_arithmetic_is_still_judged() -> None:
         ({"dataset": "leg_count"}, "no dataset 'leg_count', nearest: leg_counting"),
         ({"config": {"seed": 1}}, "'seed', which is the task's"),
         ({"config": {"legs": 1}}, "cannot be made"),
-        ({"dataset": "composite"}, "cannot be made"),
+        ({"dataset": "composite"}, "mixes datasets"),
+        ({"dataset": "spell_backward", "config": {"data_file": "x"}}, "cannot be made"),
     ],
 )
 def test_what_cannot_be_played_is_one_line(settings: dict[str, Any], message: str) -> None:

@@ -64,6 +64,8 @@ def _make(name: str, config: Mapping[str, Any], seed: int) -> Any:
     """
     if name not in _datasets():
         raise unknown("reasoning-gym", "dataset", name, _datasets())
+    if name == "composite":  # and hides whose scorer would be given an answer
+        raise ValueError("reasoning-gym's composite mixes datasets: make one environment of each")
     dataset, settings = _datasets()[name]
     if reserved := {"seed", "size"} & config.keys():
         raise ValueError(f"config of {name} has {min(reserved)!r}, which is the task's to set")
@@ -73,16 +75,21 @@ def _make(name: str, config: Mapping[str, Any], seed: int) -> Any:
             if hasattr(chosen, "validate"):
                 chosen.validate()
             return dataset(config=chosen)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise ValueError(f"reasoning-gym's {name} cannot be made: {error}") from None
+    except Exception as error:  # whatever it makes of its settings
+        raise ValueError(f"reasoning-gym's {name} cannot be made: {error}") from error
 
 
 @functools.lru_cache(maxsize=8)
 def _drawn(name: str, config: str, seed: int) -> tuple[Any, Mapping[str, Any]]:
     """The dataset and its one entry."""
     dataset = _make(name, json.loads(config), seed)
-    with _fenced():
-        entry: Mapping[str, Any] = dataset[0]
+    try:
+        with _fenced():
+            entry: Mapping[str, Any] = dataset[0]
+    except Exception as error:
+        raise ValueError(
+            f"reasoning-gym's {name} has no question with {config}: {error}"
+        ) from error
     return dataset, entry
 
 
