@@ -138,11 +138,17 @@ class TextEnv(Conversation):
         self._setup(task, random.Random(task.seed))
         for role, inbox in self._inbox.items():
             inbox.append(f"{self._rules(role)}\n{self.format.instruction}")
-        self._waiting = self._acting()
-        for seat in self._waiting:
-            self._prompt(seat)
+        self._next_turn()
         seat = self._waiting[0]
         return self.observe(seat), self._info(seat, "", {}, "")
+
+    def _next_turn(self) -> None:
+        """Find out who is to act, and prompt them."""
+        self._waiting = tuple(self._acting())
+        if not self._waiting or not self._inbox.keys() >= {*self._waiting}:
+            raise ValueError(f"_acting must give seats of {self.ROLES}, got {self._acting()!r}")
+        for seat in self._waiting:
+            self._prompt(seat)
 
     def step(self, action: str, *, seat: str | None = None) -> tuple[Obs, float, bool, bool, Info]:
         """Take one seat's reply.
@@ -159,10 +165,13 @@ class TextEnv(Conversation):
 
         Raises:
             gymnasium.error.ResetNeeded: If the episode is over or was never started.
+            TypeError: If the action is no text.
             ValueError: If it is not that seat's turn.
         """
         if not self._waiting:
             raise gymnasium.error.ResetNeeded("the episode is over: call reset before step")
+        if not isinstance(action, str):
+            raise TypeError(f"an action is a text, got {action!r}")
         actor = self._waiting[0] if seat is None else seat
         if actor not in self._waiting:
             raise ValueError(f"{actor!r} is not to act now, {list(self._waiting)} are")
@@ -188,6 +197,8 @@ class TextEnv(Conversation):
                 if len(moves) > 1:  # in the order of seats, not of replies, which is a race's
                     moves = {role: moves[role] for role in self.ROLES if role in moves}
                 outcome = self._apply(moves)
+                if not isinstance(outcome, Outcome):
+                    raise TypeError(f"_apply must return an Outcome, it gave {outcome!r}")
         return self._finish_step(actor, outcome, problem)
 
     def _answer_invalid(self, actor: str, problem: str) -> Outcome:
@@ -209,12 +220,17 @@ class TextEnv(Conversation):
     def _finish_step(
         self, actor: str, outcome: Outcome, problem: str
     ) -> tuple[Obs, float, bool, bool, Info]:
-        for role, reward in outcome.rewards.items():
-            self._returns[role] += reward
-        if news := outcome.text:
-            for role in self.ROLES:
-                if said := news if isinstance(news, str) else news.get(role):
-                    self._inbox[role].append(said)
+        try:
+            for role, reward in outcome.rewards.items():
+                self._returns[role] += reward
+            if news := outcome.text:
+                told = dict.fromkeys(self.ROLES, news) if isinstance(news, str) else news
+                for role, said in told.items():
+                    if said:
+                        self._inbox[role].append(said)
+        except KeyError as error:
+            seats = ", ".join(self.ROLES)
+            raise ValueError(f"an Outcome names seat {error}, seats: {seats}") from None
         terminated = outcome.terminated
         truncated = not terminated and len(self._log) >= self.MAX_TURNS
         if terminated or truncated:
@@ -225,9 +241,7 @@ class TextEnv(Conversation):
         elif problem:
             self._prompt(actor)
         elif outcome is not _HELD:
-            self._waiting = self._acting()
-            for seat in self._waiting:
-                self._prompt(seat)
+            self._next_turn()
         seat = self._waiting[0] if self._waiting else ""
         info = self._info(seat, actor, outcome.rewards, problem)
         if outcome.parts:
