@@ -137,7 +137,7 @@ class TextEnv(Conversation):
         self._begin(task, chance_seed)
         self._setup(task, random.Random(task.seed))
         for role, inbox in self._inbox.items():
-            inbox.append(f"{self._rules(role)}\n{self.format.instruction}")
+            inbox.append(self._opening(role))
         self._next_turn()
         seat = self._waiting[0]
         return self.observe(seat), self._info(seat, "", {}, "")

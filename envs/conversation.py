@@ -63,6 +63,10 @@ class Conversation(Episode):
         in_time = len(plan) <= self.MAX_TURNS - len(self._log)
         return Golden(action=plan[0], plan=plan if in_time else None)
 
+    def _opening(self, seat: str) -> str:
+        """The first thing a seat is told."""
+        return f"{self._rules(seat)}\n{self.format.instruction}"
+
     def _prompt(self, seat: str) -> None:
         inbox = self._inbox[seat]
         if sight := self._observe(seat):
