@@ -8,13 +8,14 @@ not methods here.
 """
 
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import gymnasium
 
 from ludus.envs.conversation import Conversation
-from ludus.envs.definition import OnInvalid, one_of
+from ludus.envs.definition import OnInvalid, like, one_of
 from ludus.envs.formats import FORMATS
 from ludus.envs.outcome import InvalidMove, Outcome, Replay
 from ludus.envs.skin import make_skin, skinned
@@ -76,14 +77,20 @@ class TextEnv(Conversation):
         if unknown := params.keys() - self.PARAMS.keys():
             kind, name = type(self).__name__, sorted(unknown)[0]
             raise TypeError(f"{kind} has no parameter {name!r}, it has: {sorted(self.PARAMS)}")
+        like("show_legal", show_legal, True)
+        like("penalty", penalty, -0.1)
         self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
         self.skin = None if skin is None else make_skin(skin, self.VOCABULARY, self.ENV_ID)
         self.format = FORMATS[format] if self.skin is None else skinned(FORMATS[format], self.skin)
         self.max_invalid = self.MAX_INVALID if max_invalid is None else max_invalid
+        like("max_invalid", self.max_invalid, 2)
         self.penalty = penalty
+        like("forfeit", self.FORFEIT if forfeit is None else forfeit, [-1.0, 1.0])
         self.forfeit = tuple(self.FORFEIT if forfeit is None else forfeit)
         if len(self.forfeit) != 2:
             raise ValueError(f"forfeit is two rewards (own, each other's), got {self.forfeit}")
+        for reward in self.forfeit:
+            like("forfeit", reward, -1.0)
         self.params = {**self.PARAMS, **params}
         self._config = {
             "split": split, "format": format, "show_legal": show_legal,
@@ -135,12 +142,31 @@ class TextEnv(Conversation):
     def start(self, task: Task, chance_seed: int) -> tuple[Obs, Info]:
         """Start an episode from exactly what decides it. `reset` and replay end up here."""
         self._begin(task, chance_seed)
-        self._setup(task, random.Random(task.seed))
+        try:
+            self._setup(task, random.Random(task.seed))
+        except Exception as error:
+            self._blame(error)
+            raise
         for role, inbox in self._inbox.items():
             inbox.append(self._opening(role))
         self._next_turn()
         seat = self._waiting[0]
         return self.observe(seat), self._info(seat, "", {}, "")
+
+    def _blame(self, error: Exception) -> None:
+        """If an error may come from a parameter of another type than its default's, say so."""
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+        if isinstance(error, ValueError) and module not in sys.stdlib_module_names:
+            return  # the author's own check
+        for name, value in self.task.params.items():
+            if name in self.PARAMS:
+                try:
+                    like(name, value, self.PARAMS[name])
+                except ValueError as reason:
+                    raise reason from error
 
     def _next_turn(self) -> None:
         """Find out who is to act, and prompt them."""

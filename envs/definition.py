@@ -152,3 +152,21 @@ def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """Raise the ValueError that names a bad value and the allowed ones."""
     if value not in allowed:
         raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(map(str, allowed))}")
+
+
+_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    str: ("a text", (str,)),
+    list: ("a list", (list, tuple)),
+    dict: ("an object", (dict,)),
+}
+
+
+def like(name: str, value: object, default: object) -> None:
+    """Raise the ValueError that names a value whose JSON type is not its default's; None may be
+    anything."""
+    said, kinds = _KINDS.get(type(default), ("", (object,)))
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in (*kinds, object)):
+        raise ValueError(f"{name} must be {said}, such as {default!r}, got {value!r}")

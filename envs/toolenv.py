@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ludus.envs.base import Info, TextEnv
-from ludus.envs.definition import one_of
+from ludus.envs.definition import like, one_of
 from ludus.envs.outcome import Outcome
 from ludus.envs.registry import spec
 from ludus.envs.task import Task, TaskSet
@@ -46,6 +46,10 @@ class UsesTools(TextEnv):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        for name, default in TOOL_PARAMS.items():
+            like(name, self.params[name], default)
+        for name in self.params["tools"]:
+            like("a tool's name", name, "python")
         one_of("call_format", self.params["call_format"], CALL_FORMATS)
         if self.params["max_calls"] < 0:
             raise ValueError(f"max_calls must be at least 0, got {self.params['max_calls']}")

@@ -91,12 +91,12 @@ def check_env(
     subject = _subject(env, env_args or {}, episodes, seed)
     results = []
     first = _run(0, "playing it", _playable, subject)
-    for number in numbers if first.status == "passed" else ():
+    if first.status == "failed":  # so would all others, and for the same reason
+        return Report(env_id=subject.env_id, settings=subject.kwargs, items=(first,))
+    for number in numbers:
         results.append(_run(number, *ITEMS[number], subject))
         if on_item is not None:
             on_item(results[-1])
-    if first.status == "failed":  # so would all others, and for the same reason
-        results = [first]
     return Report(env_id=subject.env_id, settings=subject.kwargs, items=tuple(results))
 
 

@@ -116,13 +116,19 @@ def _check_written(subject: Subject) -> None:
     """Golden actions are written in the format that replies are in, whichever it is."""
     env, rng = subject.make(format="boxed"), subject.rng("written")
     reach(env, rng, 0)
-    seat = env.acting[0]
-    golden = env.golden(seat)
+    golden = env.golden(env.acting[0])
     if golden is None:
         return
-    for action in (golden.action, *(golden.plan or ())):
-        if action is not None and env.format.read(action) is None:
-            broken(f"golden action {action!r} is not in format boxed: use self.format.write")
+    for actions in ((golden.action,), golden.plan or ()):
+        twin = env.from_replay(env.replay())
+        for action in actions:
+            if action is None or not twin.acting:
+                break
+            *_, info = twin.step(action)
+            if info["invalid"]:
+                broken(
+                    f"golden action {action!r} is refused in format boxed: use self.format.write"
+                )
 
 
 def _check_secret(env: TextEnv, answer: str) -> None:
