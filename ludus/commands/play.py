@@ -107,8 +107,8 @@ def _episode(
     if position != news:  # which is shown where an environment draws nothing
         frame(console, env, position)
     returns: dict[str, float] = outcome["returns"]
-    reason = f": {escape(outcome['reason'])}" if outcome["reason"] else ""
-    console.print(f"{_verdict(outcome, own)}{reason}. ", end="")
+    reason = env._worded(outcome["reason"])
+    console.print(_verdict(outcome, own) + (f": {escape(reason)}. " if reason else ". "), end="")
     console.print("Returns: " + ", ".join(f"{role} {value:+g}" for role, value in returns.items()))
     return returns
 
