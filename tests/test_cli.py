@@ -333,6 +333,20 @@ def test_list(ludus: Ludus) -> None:
     }
 
 
+def test_what_cannot_be_loaded_does_not_hide_the_others(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_SPECS", dict(registry._SPECS))
+    registry.register("toys/Lost-v1", "nowhere:Env")
+    status, out, err = ludus("list")
+    assert status == 0
+    assert "ludus/KuhnPoker-v1" in out
+    assert "toys/Lost-v1" not in out
+    assert err.startswith("ludus: toys/Lost-v1 left out: ")
+    assert err.count("\n") == 1
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
 def test_check(ludus: Ludus) -> None:
     status, out, _ = ludus("check", "ludus/TicTacToe-v1", "--json")
     assert status == 0
@@ -542,6 +556,16 @@ def test_play(ludus: Ludus) -> None:
     status, out, _ = ludus(*game, "--seat", "player_1", typed="")
     assert status == 0
     assert "you are player_1" in out
+
+
+def test_the_end_of_a_game_is_told_once(ludus: Ludus) -> None:
+    sums = ("play", "ludus/PythonMath-v1", "--env-args", '{"digits": 1}', "--seed", "0")
+    status, out, _ = ludus(*sums, typed="7\n")
+    assert status == 0
+    assert out.splitlines()[-1] == "Not solved: answered. Returns: player_0 +0"
+    registry.register("toys/Dice-v1", toys.Dice)
+    status, out, _ = ludus("play", "toys/Dice-v1", "--seed", "0", typed="stop\n")
+    assert out.splitlines()[-1] == "Draw. Returns: player_0 +0"
 
 
 def test_tasks_are_solved_by_split(ludus: Ludus, tmp_path: Path) -> None:
