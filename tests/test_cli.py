@@ -333,6 +333,20 @@ def test_list(ludus: Ludus) -> None:
     }
 
 
+def test_what_cannot_be_loaded_does_not_hide_the_others(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_SPECS", dict(registry._SPECS))
+    registry.register("toys/Lost-v1", "nowhere:Env")
+    status, out, err = ludus("list")
+    assert status == 0
+    assert "ludus/KuhnPoker-v1" in out
+    assert "toys/Lost-v1" not in out
+    assert err.startswith("ludus: toys/Lost-v1 left out: ")
+    assert err.count("\n") == 1
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
 def test_check(ludus: Ludus) -> None:
     status, out, _ = ludus("check", "ludus/TicTacToe-v1", "--json")
     assert status == 0
@@ -466,6 +480,33 @@ def test_any_model_is_evaluated_with_settings_of_its_own(
     assert (shown["episodes"], shown["invalid_rate"]) == (2, 1)
 
 
+def test_the_tasks_of_a_file_are_played(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    status, listed, err = ludus("tasks", "ludus/GuessNumber-v1", "--episodes", "3")
+    assert (status, err, listed.count("\n")) == (0, "", 5)
+    file, out = tmp_path / "tasks.json", tmp_path / "eval.json"
+    own = ("--env-args", '{"high": 3}')
+    file.write_text(ludus("tasks", "ludus/GuessNumber-v1", "--episodes", "3", *own, "--json")[1])
+    digest = json.loads(file.read_text())["digest"]
+    args = ("eval", "--policy", str(run), "--out", str(out))
+    assert ludus(*args, "--tasks", str(file), "--format", "boxed")[0] == 0
+    told = json.loads(out.read_text())
+    assert (told["tasks"], told["results"][0]["episodes"]) == (digest, 3)
+    assert told["env_args"] == {"high": 3, "format": "boxed"}
+    # Drawn by eval itself, they are the same.
+    assert ludus(*args, "--env", "ludus/GuessNumber-v1", *own, "--episodes", "3")[0] == 0
+    assert json.loads(out.read_text())["tasks"] == digest
+    for wrong, reason in (
+        (("--tasks", str(tmp_path / "none.json")), "none.json: No such file"),
+        (("--tasks", str(run / "run.json")), "no manifest of tasks"),
+        (("--tasks", str(file), "--split", "valid"), "--tasks says which tasks are played"),
+        (("--tasks", str(file), "--env", "ludus/KuhnPoker-v1"), "is of ludus/GuessNumber-v1"),
+    ):
+        status, _, err = ludus(*args, *wrong)
+        assert status == 2
+        assert reason in err
+        assert err.count("\n") == 1
+
+
 def test_a_suite_is_evaluated_game_by_game(
     ludus: Ludus, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -515,6 +556,16 @@ def test_play(ludus: Ludus) -> None:
     status, out, _ = ludus(*game, "--seat", "player_1", typed="")
     assert status == 0
     assert "you are player_1" in out
+
+
+def test_the_end_of_a_game_is_told_once(ludus: Ludus) -> None:
+    sums = ("play", "ludus/PythonMath-v1", "--env-args", '{"digits": 1}', "--seed", "0")
+    status, out, _ = ludus(*sums, typed="7\n")
+    assert status == 0
+    assert out.splitlines()[-1] == "Not solved: answered. Returns: player_0 +0"
+    registry.register("toys/Dice-v1", toys.Dice)
+    status, out, _ = ludus("play", "toys/Dice-v1", "--seed", "0", typed="stop\n")
+    assert out.splitlines()[-1] == "Draw. Returns: player_0 +0"
 
 
 def test_tasks_are_solved_by_split(ludus: Ludus, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The numbers of the papers: worked examples of every method, computed elsewhere in numpy and
 rounded to six digits."""
 
+import json
 import random
 import sys
 import warnings
@@ -139,7 +140,8 @@ def epo(**settings: Any) -> EPO:
 
 
 def on_entropies(part: EPO, entropies: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    batch = micro_batch(rows=(0, 0, 0, 0), turns=(0, 0, 1, 1))
+    noted = entropies.detach()
+    batch = micro_batch(rows=(0, 0, 0, 0), turns=(0, 0, 1, 1), entropy_N=noted)
     part.begin([batch])
     return part(entropies[:, None], batch)
 
@@ -200,6 +202,27 @@ def test_epo_history_leaves_out_the_step_itself() -> None:
     assert part.history == near(1.35)
     part.end()
     assert part.history == near((1.35 + 9.0) / 2)
+
+
+@pytest.mark.usefixtures("plain_entropies")
+def test_epo_reference_of_turns_counts_the_steps_that_had_them() -> None:
+    part = epo(alpha=1.0, low=0.8, high=1.2, reference="turn")
+    on_entropies(part, torch.tensor((1.0, 1.0, 2.0, 2.0)))
+    part.end()
+    # The second step has one turn: the mean of the other stays, it is not averaged with a zero.
+    short = micro_batch(rows=(0, 0), turns=(0, 0), entropy_N=torch.full((2,), 3.0))
+    part.begin([short])
+    part(torch.full((2, 1), 3.0), short)
+    part.end()
+    assert part.turns == {0: (4.0, 2), 1: (2.0, 1)}
+    # Means 2 and 2: outside [1.6, 2.4] by 0.6, 0, 0, 0.1, and nothing is known of a third turn.
+    batch = micro_batch(rows=(0,) * 5, turns=(0, 0, 1, 1, 2))
+    part.begin([batch])
+    _, values = part(torch.tensor((3.0, 2.0, 2.0, 2.5, 9.0))[:, None], batch)
+    assert float(values["epo/smooth"]) == near((0.6 / 2 + 0.1 / 2 + 0.0) / 3)
+    twin = epo(reference="turn")
+    twin.load_state_dict(json.loads(json.dumps(part.state_dict())))
+    assert twin.turns == part.turns
 
 
 # ---- 9.3 IGPO -----------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def test_the_options() -> None:
         "aggregation", "norm", "epochs", "bin_tokens", "micro_tokens",
         "lr", "lr_end", "lr_schedule", "beta1", "beta2", "weight_decay", "grad_clip",
         "entropy", "entropy_end", "entropy_schedule", "kl", "kl_end", "kl_schedule",
-        "magnet_every",
+        "kl_estimate", "magnet_every",
         "critic_lr", "critic_clip", "critic_warmup",
         "warmstart_agent", "warmstart_episodes", "warmstart_steps", "warmstart_lr",
         "warmstart_on",

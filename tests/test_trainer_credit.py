@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+import random
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -16,8 +17,7 @@ from hypothesis import strategies as st
 
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
-from ludus.envs.games.guess_number import GuessNumber
-from ludus.envs.outcome import Golden
+from ludus.envs import Golden, Outcome, Task, TextEnv
 from ludus.envs.registry import make
 from ludus.trainer.advantages import ADVANTAGES, GRPO, GroupMean, ReinforcePlusPlus
 from ludus.trainer.advantages.base import std, turn_tokens, zscore
@@ -362,6 +362,7 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
                             u,
                             state_key="s",
                             golden_logp=-1.0,
+                            magnet_logp=-1.5,
                             values=(0.5,) * tokens,
                             sum_squares=(0.5,) * tokens,
                         )
@@ -396,21 +397,12 @@ def test_credit_goes_on_from_its_state(name: str) -> None:
 # ---- what rollouts note --------------------------------------------------------------------------
 
 
-class Framed(GuessNumber):
-    """Its answer is to be written in a frame."""
-
-    def golden(self, seat: str | None = None) -> Golden:
-        known = super().golden(seat)
-        assert known is not None
-        return dataclasses.replace(known, prefix="The number is ")
-
-
-def play(needs: Sequence[str], env: type[GuessNumber] = GuessNumber) -> list[Episode]:
+def play(needs: Sequence[str]) -> list[Episode]:
     model = tiny()[0]
     rollout = Rollout(
         make_engine(model),
         chat(),
-        lambda: env(on_invalid="retry"),
+        lambda: make("ludus/GuessNumber-v1", on_invalid="retry"),
         SamplingParams(max_tokens=4, stop_ids=chat().stop_ids),
         needs=needs,
     )
@@ -429,33 +421,98 @@ def test_rollouts_note_only_what_is_asked_for() -> None:
     assert first[0] == first[1] == first[2] != first[3]  # other task, other number
 
 
-@pytest.mark.parametrize("kind", [GuessNumber, Framed])
-def test_golden_answers_are_scored_where_the_reply_begins(kind: type[GuessNumber]) -> None:
-    """After their scaffold, which is read and does not count."""
+def test_golden_answers_are_scored_where_the_reply_begins() -> None:
     model = tiny()[0]
-    env = kind()
-    for e in play(("golden_logp",), kind):
+    env = make("ludus/GuessNumber-v1")
+    for e in play(("golden_logp",)):
         t = e.trajectories[0]
         env.reset(options={"task": next(k for k in env.tasks("train") if k.key == t.task_key)})
         golden = env.golden()
         assert golden is not None
         assert golden.answer is not None
         answer = list(chat().reply(golden.answer)[:-1])
-        scaffold = list(chat().reply(golden.prefix)[:-1])
-        assert bool(scaffold) == (kind is Framed)
         before: list[int] = []
         for node in t.leaf.path():
             if node.is_action:
-                ids = torch.tensor([before + scaffold + answer])
+                ids = torch.tensor([before + answer])
                 with torch.no_grad():
                     logps = model(input_ids=ids, use_cache=False).logits[0].log_softmax(-1)
-                first = len(before) + len(scaffold) - 1
-                places = range(first, first + len(answer))
+                places = range(len(before) - 1, len(before) - 1 + len(answer))
                 found = sum(float(logps[p, token]) for p, token in zip(places, answer, strict=True))
                 assert t.turns[node.turn].golden_logp == pytest.approx(
                     found / len(answer), abs=1e-4
                 )
             before += node.ids
+
+
+class Named(TextEnv):
+    """Three questions whose answer has three names, and a way to write it."""
+
+    ENV_ID = "test/Named-v0"
+    NAMES = ("Bo", "the longest of its names", "Ida")
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        self._asked = 0
+
+    def _rules(self, seat: str) -> str:
+        return "Who?"
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        self._asked += 1
+        return Outcome(text=f"No, who? {self._asked}", terminated=self._asked == 3)
+
+    def golden(self, seat: str | None = None) -> Golden | None:
+        return Golden(prefix="It is ", answer=self.NAMES[0], aliases=self.NAMES[1:])
+
+
+def test_of_an_answers_names_the_likeliest_at_first_is_scored_throughout() -> None:
+    model = tiny()[0]
+    rollout = Rollout(
+        make_engine(model),
+        chat(),
+        Named,
+        SamplingParams(max_tokens=4, stop_ids=chat().stop_ids),
+        needs=("golden_logp",),
+    )
+    scaffold = chat().reply("It is ")[:-1]
+    answers = [(*scaffold, *chat().reply(name)[:-1]) for name in Named.NAMES]
+
+    def score(before: Sequence[int], answer: Sequence[int]) -> float:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([[*before, *answer]]), use_cache=False).logits[0]
+        at = range(len(before) + len(scaffold) - 1, len(before) + len(answer) - 1)
+        own = answer[len(scaffold) :]
+        logps = logits.log_softmax(-1)
+        return sum(float(logps[p, token]) for p, token in zip(at, own, strict=True)) / len(own)
+
+    for e in rollout.play([None] * 3, seed=0):
+        (t,) = e.trajectories
+        before: list[int] = []
+        likeliest: tuple[int, ...] = ()
+        for node in t.leaf.path():
+            if node.is_action:
+                likeliest = likeliest or max(answers, key=lambda a: score(before, a))
+                found = t.turns[node.turn].golden_logp
+                assert found == pytest.approx(score(before, likeliest), abs=1e-4)
+            before += node.ids
+        assert len(t.turns) == 3
+
+
+def test_a_conversation_without_room_for_the_answer_ends() -> None:
+    # Scoring it would pass the model's last position.
+    first = len(chat().open(Named().reset(seed=0)[0].messages))
+    longest = len(chat().reply("It is ")) - 1 + len(chat().reply(Named.NAMES[1])) - 1
+    for positions, turns in ((first + longest - 1, 0), (first + longest, 1)):
+        rollout = Rollout(
+            make_engine(tiny(max_positions=positions)[0]),
+            chat(),
+            Named,
+            SamplingParams(max_tokens=2, stop_ids=chat().stop_ids),
+            needs=("golden_logp",),
+        )
+        (episode,) = rollout.play([None], seed=0)
+        assert (episode.stop, episode.reason) == (Stop.TRUNCATED, "token limit")
+        assert sum(len(t.turns) for t in episode.trajectories) == turns
 
 
 # ---- recipes -------------------------------------------------------------------------------------

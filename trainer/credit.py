@@ -82,6 +82,12 @@ class Credit:
         )
 
     @property
+    def needs(self) -> frozenset[str]:
+        """Fields of `Turn` that its parts read and that are filled only when asked."""
+        parts = (self.estimator, *self.shaping, *self.modulation)
+        return frozenset().union(*(getattr(part, "needs", ()) for part in parts))
+
+    @property
     def compares_siblings(self) -> bool:
         """Whether trajectories of one task are compared, so that a group of one says nothing."""
         return self.estimator.group.startswith("task")
@@ -169,8 +175,10 @@ class Credit:
             "advantage/std": std(flat),
             "advantage/abs_max": max(map(abs, flat), default=0.0),
         }
-        extra: dict[str, float] = getattr(self.estimator, "metrics", {})
-        return metrics | {f"credit/{name}": value for name, value in extra.items()}
+        for part in (self.estimator, *self.shaping):
+            extra: dict[str, float] = getattr(part, "metrics", {})
+            metrics |= {f"credit/{name}": value for name, value in extra.items()}
+        return metrics
 
     # ---- what is remembered -------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Sampler:
 
     def _rollout(self, arena: Arena, own: str, agent: ModelAgent) -> Rollout:
         player = (agent.engine, agent.chat, arena.make_env, agent.sampling)
-        needs = self.credit.estimator.needs
+        needs = self.credit.needs
         if branching := make_branching(self.config):
             leaves = self.config.group_size
             return TreeRollout(

@@ -231,6 +231,48 @@ def _task(t: Trajectory) -> str:
     return " ".join(map(str, GROUPS["task+role"](t)))  # type: ignore[call-overload]
 
 
+class KLPenalty(Memoryless):
+    """Takes KL to the magnet off the rewards: r - weight (log policy - log magnet) of the reply,
+    the estimate k1 summed over its sampled tokens; what tools and the environment said has none.
+
+    It replaces KL in the loss, as PPO for language models has it. The penalty of a turn's tokens
+    lies in the turn's reward, not at each token.
+
+    Args:
+        weight: Reward units a nat.
+
+    Source: Ziegler et al. 2019, arXiv:1909.08593.
+    """
+
+    needs = frozenset({"magnet_logp"})
+
+    def __init__(self, weight: float = 0.01) -> None:
+        if weight <= 0:
+            raise ValueError(f"weight must be more than 0, got {weight}")
+        self.weight = weight
+        self.metrics: dict[str, float] = {}
+
+    def __call__(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """With the penalty; `kl` is its mean a token, nats."""
+        total, tokens = 0.0, 0
+
+        def rewards(t: Trajectory) -> list[float]:
+            nonlocal total, tokens
+            replies = [node for node in t.leaf.path() if node.is_action]
+            out = []
+            for turn, node in zip(t.turns, replies, strict=True):
+                if turn.magnet_logp is None:
+                    raise ValueError("a turn was not shown to the magnet: shaping kl needs one")
+                kl = sum(node.logps) - turn.magnet_logp
+                total, tokens = total + kl, tokens + len(node.ids)
+                out.append(turn.reward - self.weight * kl)
+            return out
+
+        shaped = [reshaped(episode, rewards) for episode in episodes]
+        self.metrics = {"kl": total / max(tokens, 1)}
+        return shaped
+
+
 class NoTruncated(Memoryless):
     """A reward of 0 for all turns of an episode that a limit cut."""
 
@@ -248,4 +290,5 @@ SHAPING: dict[str, Callable[..., Shaping]] = {
     "renorm": ReNorm,
     "otc": ToolEconomy,
     "truncated_zero": NoTruncated,
+    "kl": KLPenalty,
 }

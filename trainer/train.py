@@ -232,9 +232,13 @@ class Trainer:
                 f"no episode of step {self.step} can be learned from; the first ended with: "
                 f"{episodes[0].reason}"
             )
+        rows = methods.row_sizes(config, self.learner)
         if self.critic is not None:
-            episodes = self.critic.judged(episodes, **methods.row_sizes(config, self.learner))
+            episodes = self.critic.judged(episodes, **rows)
             clock.lap("time/critic_s")
+        if "magnet_logp" in self.credit.needs:
+            episodes = self.learner.beside_magnet(episodes, **rows)
+            clock.lap("time/magnet_s")
         credited = self.credit(episodes)
         clock.lap("time/credit_s")
         self.sampler.learn(episodes, credited)

@@ -102,6 +102,8 @@ class Turn:
     asked for."""
     values: tuple[float, ...] = ()
     """What the critic expected before each sampled token, reward units. Filled where asked for."""
+    magnet_logp: float | None = None
+    """Log-probability of the reply under the magnet, nats. Filled where asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,6 +22,8 @@ def splits_apart(subject: Subject) -> str:
     that were seen in training are the usual leak.
     """
     env = subject.make()
+    if env.SPLIT_BY not in ("content", "seed", "none"):
+        broken(f"SPLIT_BY is {env.SPLIT_BY!r}, allowed: content, seed, none")
     tasks: dict[str, TaskSet] = {}
     for split in env.SPLITS:
         with contextlib.suppress(ValueError):  # its data are not here
