@@ -24,7 +24,7 @@ from ludus.trainer.corrections import (
     mismatch,
     sequence_tis,
 )
-from ludus.trainer.learner import Coefficients, Learner
+from ludus.trainer.learner import Coefficients, Learner, frozen_copy
 from ludus.trainer.loss import (
     AGGREGATIONS,
     LOSSES,
@@ -44,7 +44,7 @@ from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
 sys.path.insert(0, str(Path(__file__).parent))
 from trainer_parts import conversations, micro_batch, path, sampled, tiny, trajectory
 
-MODEL = tiny()[0]
+MODEL, MAGNET = tiny()[0], frozen_copy(tiny(seed=5)[0])
 
 
 def stale(t: Trajectory) -> Trajectory:
@@ -78,6 +78,7 @@ def gradient(
     regularizer: Sequence[Callable[[], Regularizer]] = (),
     metrics: dict[str, float] | None = None,
     norm: float = 30.0,
+    kl: str = "",
     **packing: Any,
 ) -> Tensor:
     """The gradient of one optimizer step, which is not made; and what it logs."""
@@ -87,6 +88,8 @@ def gradient(
         grad_clip=1e9,
         corrections=[CORRECTIONS[name](**SETTINGS.get(name, {})) for name in correction],
         regularizers=[make() for make in regularizer],
+        magnet=MAGNET if kl else None,
+        kl_estimate=kl or "exact",
     )
     found: list[Tensor] = []
     optimizer: Any = own.optimizer
@@ -95,7 +98,7 @@ def gradient(
     )
     said = own.update(
         pack(trajectories, advantages, aggregation=aggregation, norm=norm, **packing),
-        Coefficients(lr=0.0, entropy=entropy, kl=0.0),
+        Coefficients(lr=0.0, entropy=entropy, kl=0.1 if kl else 0.0),
         version=1,
         weigh=partial(token_weights, aggregation=aggregation, norm=norm),
     )
@@ -121,12 +124,19 @@ def epo() -> EPO:
     return part
 
 
+def epo_by_turn() -> EPO:
+    part = EPO(weight=0.1, low=0.9, high=1.01, steps=10, reference="turn")
+    part.total, part.done, part.turns = 4.0, 1, {0: (4.0, 1), 1: (12.0, 2)}
+    return part
+
+
 def adaptive() -> AdaptiveEntropy:
     return AdaptiveEntropy(target=9.0, start=0.3)
 
 
 TERMS: dict[str, Callable[[], Regularizer]] = {
     "epo": epo,
+    "epo by turn": epo_by_turn,
     "adaptive": adaptive,
     "lp_reg": lambda: LpReg(beta=5.0, rare=0.9, kappa=0.6),
     "kl_cov": lambda: KLCov(part=0.2),
@@ -140,6 +150,7 @@ METHODS: dict[str, dict[str, Any]] = {
     **{f"with {name}": {"loss": ppo(), "correction": [name]} for name in CORRECTIONS},
     **{name: {"loss": ppo(), "regularizer": [make]} for name, make in TERMS.items()},
     "entropy": {"loss": ppo(), "entropy": 0.1},
+    **{f"kl {kind}": {"loss": ppo(), "kl": kind} for kind in ("exact", "k2", "k3", "k3+")},
 }
 
 
@@ -188,6 +199,7 @@ def compositions(draw: st.DrawFn) -> dict[str, Any]:
             for name in draw(st.lists(st.sampled_from(sorted(TERMS)), unique=True, max_size=2))
         ],
         "entropy": draw(st.sampled_from((0.0, 0.1))),
+        "kl": draw(st.sampled_from(("", "exact", "k2", "k3", "k3+"))),
     }
 
 
@@ -231,7 +243,8 @@ def unread(t: Trajectory, keep: Sequence[bool]) -> Trajectory:
     for node in t.leaf.path():
         fields: dict[str, Any] = {"parent": leaf}
         if node.is_action and not keep[node.turn]:
-            fields |= {"logps": (-50.0,) * len(node.ids), "version": 0}
+            nonsense = {"logps": -50.0, "entropies": 50.0}
+            fields |= {name: (value,) * len(node.ids) for name, value in nonsense.items()}
         leaf = replace(node, **fields)
     assert leaf is not None
     return replace(t, leaf=leaf)
