@@ -65,6 +65,11 @@ def test_a_step_plays_all_games_and_rae_keeps_a_baseline_for_each_seat(tmp_path:
     assert {f"return/{g}/player_{i}" for g in ("KuhnPoker-v1", "TicTacToe-v1") for i in (0, 1)} <= (
         metrics.keys()
     )
+    assert metrics.keys() >= {
+        f"credit/baseline/{game}/player_{i}"
+        for game in ("KuhnPoker-v1", "TicTacToe-v1")
+        for i in (0, 1)
+    }
     baselines = own.credit.estimator.state_dict()["baselines"]
     assert {(env, role) for env, role, *_ in baselines} == {
         (env, f"player_{i}") for env in ("ludus/KuhnPoker-v1", "ludus/TicTacToe-v1") for i in (0, 1)

@@ -89,11 +89,12 @@ class RAE:
     @property
     def metrics(self) -> dict[str, float]:
         """The baselines, as they are subtracted next."""
-        games = {game for game, _ in self.baselines}
-        return {
-            f"baseline/{f'{game}/' if len(games) > 1 else ''}{role}": self.baseline(game, role)
-            for game, role in self.baselines
-        }
+        several = len({game for game, _ in self.baselines}) > 1
+        found = {}
+        for game, role in self.baselines:
+            where = f"{game.partition('/')[2]}/" if several else ""
+            found[f"baseline/{where}{role}"] = self.baseline(game, role)
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """The baselines."""
