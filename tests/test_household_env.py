@@ -144,11 +144,17 @@ def test_the_order_of_tasks_is_not_the_file_systems(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reported elsewhere: ALFWorld's tasks came as the disk listed them."""
-    keys = [task.key for task in ALFWorld.tasks("train", data=str(data_folder))]
     rglob = Path.rglob
-    monkeypatch.setattr(Path, "rglob", lambda self, name: sorted(rglob(self, name))[::-1])
-    game_files.cache_clear()
-    assert [task.key for task in ALFWorld.tasks("train", data=str(data_folder))] == keys
+
+    def keys(*, backwards: bool) -> list[str]:
+        def listed(self: Path, name: str) -> list[Path]:
+            return sorted(rglob(self, name), reverse=backwards)
+
+        monkeypatch.setattr(Path, "rglob", listed)
+        game_files.cache_clear()
+        return [task.key for task in ALFWorld.tasks("train", data=str(data_folder))]
+
+    assert keys(backwards=True) == keys(backwards=False)
 
 
 def test_alfworld_says_what_is_missing(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

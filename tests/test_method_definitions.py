@@ -461,7 +461,17 @@ def style(episodes: list[Episode], rows: Rows) -> Rows:
     return [np.array(a) + b for a, b in zip(rows, in_groups(episodes, rule), strict=True)]
 
 
-MODULATED = {"empg": empg, "entropy_aware": entropy_aware, "style": style}
+MODULATED: dict[str, Callable[[list[Episode], Rows], Rows]] = {
+    "empg": empg,
+    "entropy_aware": entropy_aware,
+    "style": style,
+    "negatives": lambda _, rows: [np.where(np.array(a) < 0, 0.5, 1.0) * a for a in rows],
+    "centre": lambda _, rows: [np.array(a) - np.concatenate(rows).mean() for a in rows],
+}
+
+
+def test_all_modulations_are_defined_here() -> None:
+    assert MODULATED.keys() == MODULATIONS.keys()
 
 
 @pytest.mark.parametrize("name", MODULATED)

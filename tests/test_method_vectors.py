@@ -328,9 +328,30 @@ def test_arpo_branching() -> None:
     assert ARPO().chance(-1.0, 0) == near(0.3)
 
 
+def test_every_root_has_its_own_first_entropy() -> None:
+    """Reported elsewhere: it was that of whatever came first into a slot."""
+    sure, unsure = replied(0.0), replied(5 * log(100))
+    tree = Growth(16, vocabulary=100, started=2)
+    tree.points = [Point(0, 0, None, None, sure), Point(1, 0, None, None, unsure)]
+    # What the second root says is no surprise: it has been as unsure from the start.
+    for root, expected in ((0, True), (1, False)):
+        tree.active = [Point(root, 1, unsure, None)]
+        assert bool(ARPO().grow(tree, Drawn(0.6)).points) == expected
+
+
 def test_aepo_branching() -> None:
     found = [probability(AEPO(), 22.0, streak=streak) for streak in (0, 4, 10)]
     assert found == near([0.768204, 0.643204, 0.268204])
+    tree = Growth(16, vocabulary=100, started=2)
+    tree.points, tree.active = (
+        [Point(0, 0, None, None, replied(1.0))],
+        [Point(0, 1, replied(1.0), None)],
+    )
+    strategy, streaks = AEPO(roots=2), []
+    for drawn in (0.0, 0.0, 0.9, 0.0):  # rounds in a row that branched: one that did not ends them
+        strategy.grow(tree, Drawn(drawn))
+        streaks.append(tree.streak)
+    assert streaks == [1, 2, 0, 1]
     tree, scale = Growth(16, vocabulary=100, started=1), log(100)
     tree.points = [
         Point(0, 0, None, None, replied(0.5 * scale)),
@@ -515,6 +536,12 @@ def test_sec() -> None:
     bandit.learn({"a": 0.2, "b": 0.8, "c": 0.0})
     assert list(bandit.values.values()) == near([0.3, 0.45, 0.0])
     assert list(bandit.probs().values()) == near([0.344512, 0.400266, 0.255221])
+    bandit.learn({"b": 0.45})  # the others were not played
+    assert list(bandit.values.values()) == near([0.3, 0.45, 0.0])
+    fading = Bandit(["a", "b"], lr=0.5, decay_all=True)
+    fading.values = {"a": 0.4, "b": 0.1}
+    fading.learn({"b": 0.3})
+    assert list(fading.values.values()) == near([0.2, 0.2])
     bandit.temperature = 0.4
     assert list(bandit.probs().values()) == near([0.341605, 0.497032, 0.161363])
 
