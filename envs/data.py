@@ -31,5 +31,6 @@ def data_folder(
             f"holds {holds} ({without} needs no data)"
         )
     if not Path(folder).is_dir():
-        raise ValueError(f"{name}'s data folder {folder!r} does not exist")
+        problem = "is not a folder" if Path(folder).exists() else "does not exist"
+        raise ValueError(f"{name}'s data folder {folder!r} {problem}")
     return Path(folder)

@@ -28,6 +28,7 @@ COMMANDS = {
     "play": "play an environment at the terminal, against any opponent",
     "train": "train a language model by a recipe",
     "eval": "play a policy against opponents, seat by seat, with confidence intervals",
+    "tasks": "the tasks that a policy is judged by, with hashes of their worlds, to be kept",
     "serve": "an environment to OpenEnv's clients, over WebSocket and HTTP",
     "tool": "run Python in a sandbox, or search a corpus, as an agent would",
     "serve-search": "a corpus over HTTP, as Search-R1's retrieval servers answer",

@@ -62,15 +62,20 @@ def test_interval_covers_what_it_says(aggregates: ModuleType) -> None:
     assert 0.85 < covered < 0.99
 
 
-def test_difference_has_the_sign_and_an_interval_around_it(aggregates: ModuleType) -> None:
-    middle, low, high = aggregates.difference(
-        [0.9, 0.8, 0.85, 0.95, 0.7], [0.1, 0.3, 0.2, 0.25, 0.4]
-    )
-    assert middle == pytest.approx(0.85 - 0.25)
-    assert 0 < low < middle < high
-    same = aggregates.difference(FIVE, FIVE)
-    assert same[0] == 0
-    assert same[1] < 0 < same[2]
+def test_differences_are_of_pairs(aggregates: ModuleType) -> None:
+    """What a seed makes easy for both arms is not noise; scipy's interval of the differences."""
+    rng = np.random.default_rng(1)
+    theirs = rng.normal(size=10)
+    ours = theirs + 0.1 + 0.01 * rng.normal(size=10)
+    middle, low, high = aggregates.difference(ours, theirs)
+    assert middle == pytest.approx(trim_mean(ours - theirs, 0.25))
+    assert 0.08 < low < middle < high < 0.12  # the seeds' own spread is a hundred times as wide
+    found = bootstrap(
+        (ours - theirs,), lambda x, axis: trim_mean(x, 0.25, axis=axis), n_resamples=50_000,
+        method="percentile", random_state=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    assert (low, high) == pytest.approx((found.low, found.high), abs=1e-3)
+    assert aggregates.difference(FIVE, FIVE) == (0, 0, 0)
 
 
 def test_one_claim_from_end_to_end(
@@ -85,21 +90,28 @@ def test_one_claim_from_end_to_end(
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     begin, end = "<!-- rae: made by benchmarks/claims/rae.py -->", "<!-- end of rae -->"
     (tmp_path / "claims.md").write_text(f"before\n{begin}\n{end}\nafter\n")
-    small = rae.replace(rae.BASE, episodes=16, warmstart_episodes=32, warmstart_steps=10)
-    monkeypatch.setattr(rae, "BASE", small)
+    for name in ("PLAIN", "BASE"):
+        base = getattr(rae, name)
+        small = rae.replace(base, episodes=16, warmstart_episodes=32, warmstart_steps=10)
+        monkeypatch.setattr(rae, name, small)
     args = ["--seeds", "1", "--tune-seeds", "1", "--steps", "2", "--publish"]
     rae.main(args)
     page = (tmp_path / "claims.md").read_text()
     assert page.startswith("before\n")
     assert page.endswith("after\n")
-    assert "| shared | Kuhn, fee 1 |" in page
+    assert "| shared | fee 1 |" in page
     record = json.loads((tmp_path / "claims" / "rae.json").read_text())
-    assert len(record["runs"]) == 9  # three estimators, of which each tried two learning rates
-    assert sum(run["tuning"] for run in record["runs"]) == 6
-    assert all(run["seed"] == run["tuning"] for run in record["runs"])  # chosen on another seed
-    assert "| RAE | " in page
+    # Three estimators in two games, of which each tried three learning rates on another seed.
+    assert len(record["runs"]) == 6 + 18
+    assert all(run["seed"] == 1000 * run["tuning"] for run in record["runs"])
+    assert all(bool(run["curves"]) != run["tuning"] for run in record["runs"])
+    counted = {run["arm"]: run["lr"] for run in record["runs"] if not run["tuning"]}
+    for arm, lr in counted.items():
+        tried = [run for run in record["runs"] if run["tuning"] and run["arm"] == arm]
+        assert lr == max(tried, key=lambda run: run["score"])["lr"]
+    assert "| RAE, fee 4 − none, fee 4 | " in page
     assert all(run["steps"] == 2 and run["episodes"] == 32 for run in record["runs"])
-    assert record["extra"]["Kuhn"][0]["shared"]["bias"] >= 0
+    assert record["extra"]["fee 0"][0]["shared"]["bias"] >= 0
     capsys.readouterr()
     monkeypatch.setattr(training, "Trainer", None)  # all runs are remembered
     rae.main(args)
@@ -115,7 +127,7 @@ def test_a_run_is_judged_at_its_end_and_kept(
     search, training = map(importlib.import_module, ("search", "training"))
     monkeypatch.setattr(training, "CACHE", tmp_path)
     config = search.replace(
-        search.in_world("grpo", search.WORLD),
+        search.in_world("grpo", search.world(2)),
         steps=1,
         episodes=8,
         warmstart_steps=0,
@@ -128,12 +140,40 @@ def test_a_run_is_judged_at_its_end_and_kept(
     assert training.train("one", config, config, ["rollout/success"], ["train", "test"]) == run
 
 
+def test_several_runs_at_a_time_are_the_same_runs(
+    scripts: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In other processes, which keep them where this one would."""
+    claim, rae, training = map(importlib.import_module, ("claim", "rae", "training"))
+    small = rae.replace(rae.PLAIN, episodes=16, steps=1, warmstart_episodes=32, warmstart_steps=2)
+    orders = []
+    for seed in range(2):
+        config = rae.replace(small, seed=seed, lr=1e-3, lr_end=1e-3)
+        orders.append(("one", config, config, ["loss/grad_norm"], []))
+    monkeypatch.setattr(training, "CACHE", tmp_path / "two")
+    two = list(claim.trained(orders, 2))
+    assert len(list((tmp_path / "two").glob("*.json"))) == 2
+    monkeypatch.setattr(training, "CACHE", tmp_path / "one")
+    one = list(claim.trained(orders, 1))
+    assert [run.seed for run in two] == [0, 1]
+    assert [run.curves for run in two] == [run.curves for run in one]
+
+
+def test_a_shorter_curve_is_of_means(scripts: None) -> None:
+    training = importlib.import_module("training")
+    run = training.Run("a", 0.1, 0, 41, 1, 1, 0.0, {"m": [float(i) for i in range(41)]})
+    assert run.thin("m") == [1.0 + 3 * i for i in range(13)] + [39.5]
+
+
 @pytest.mark.parametrize(
     ("script", "claim"),
     [
         ("rae", "rae"),
+        ("rae", "rae-plain"),
         ("households", "households"),
-        ("search", "search"),
+        ("search", "search-2"),
+        ("search", "search-3"),
+        ("search", "search-4"),
         ("rewards", "rewards"),
         ("rewards", "rewards-houses"),
         ("warmstart", "warmstart"),

@@ -480,6 +480,33 @@ def test_any_model_is_evaluated_with_settings_of_its_own(
     assert (shown["episodes"], shown["invalid_rate"]) == (2, 1)
 
 
+def test_the_tasks_of_a_file_are_played(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    status, listed, err = ludus("tasks", "ludus/GuessNumber-v1", "--episodes", "3")
+    assert (status, err, listed.count("\n")) == (0, "", 5)
+    file, out = tmp_path / "tasks.json", tmp_path / "eval.json"
+    own = ("--env-args", '{"high": 3}')
+    file.write_text(ludus("tasks", "ludus/GuessNumber-v1", "--episodes", "3", *own, "--json")[1])
+    digest = json.loads(file.read_text())["digest"]
+    args = ("eval", "--policy", str(run), "--out", str(out))
+    assert ludus(*args, "--tasks", str(file), "--format", "boxed")[0] == 0
+    told = json.loads(out.read_text())
+    assert (told["tasks"], told["results"][0]["episodes"]) == (digest, 3)
+    assert told["env_args"] == {"high": 3, "format": "boxed"}
+    # Drawn by eval itself, they are the same.
+    assert ludus(*args, "--env", "ludus/GuessNumber-v1", *own, "--episodes", "3")[0] == 0
+    assert json.loads(out.read_text())["tasks"] == digest
+    for wrong, reason in (
+        (("--tasks", str(tmp_path / "none.json")), "none.json: No such file"),
+        (("--tasks", str(run / "run.json")), "no manifest of tasks"),
+        (("--tasks", str(file), "--split", "valid"), "--tasks says which tasks are played"),
+        (("--tasks", str(file), "--env", "ludus/KuhnPoker-v1"), "is of ludus/GuessNumber-v1"),
+    ):
+        status, _, err = ludus(*args, *wrong)
+        assert status == 2
+        assert reason in err
+        assert err.count("\n") == 1
+
+
 def test_a_suite_is_evaluated_game_by_game(
     ludus: Ludus, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

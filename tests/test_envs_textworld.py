@@ -1,5 +1,6 @@
 """TextWorld's games: the same as TextWorld plays them, won by their plans, and a sound cache."""
 
+import errno
 import os
 import random
 import subprocess
@@ -135,6 +136,23 @@ def test_a_game_that_cannot_be_made_leaves_nothing(
     with pytest.raises(ValueError, match="Cooking games can only have"):
         cache.compiled(order)
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(cache, "FOLDER", file)
+    with pytest.raises(OSError, match=r"TextWorld's cache: Not a directory.*file/locks"):
+        cache.compiled(SMALL)
+    monkeypatch.setattr(cache, "FOLDER", tmp_path)  # with a file that is none of ours in it
+    entry = cache.compiled(SMALL)
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.compiled(SMALL) == entry, "what is there can be used"
+    assert file.exists()
 
 
 def test_workers_make_a_game_once_and_the_cache_stays_in_bounds(

@@ -118,6 +118,16 @@ def test_memories_fork_with_the_episode() -> None:
     assert "a" not in obs.replace("tool_response", "")
 
 
+def test_a_fork_has_the_calls_that_are_left() -> None:
+    env = guessing(max_calls=2)
+    env.step(call(env, "notes", {"line": "a"}))
+    for own in (*env.fork(), env):
+        *_, info = own.step(call(own, "notes", {"line": "b"}))
+        assert info["tool_call"]["left"] == 0
+        *_, info = own.step(call(own, "notes", {"line": "c"}))
+        assert info["invalid"] == "no calls are left"
+
+
 def test_what_cannot_be_copied_forbids_forks() -> None:
     env = guessing(tools=["printer"])
     with pytest.raises(ValueError, match="cannot be forked"):

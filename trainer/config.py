@@ -68,9 +68,9 @@ class TrainConfig:
     """Of sampling, and of the distribution that is trained."""
 
     shaping: tuple[str, ...] = ()
-    """What rewards become first: overlong, format, renorm, otc, truncated_zero. Every part here and
-    below is a name, with settings where they differ ("overlong:longest=64,buffer=16"), or anybody's
-    own, "package.module:attribute"."""
+    """What rewards become first: overlong, format, renorm, otc, truncated_zero, kl. Every part here
+    and below is a name, with settings where they differ ("overlong:longest=64,buffer=16"), or
+    anybody's own, "package.module:attribute"."""
     filters: tuple[str, ...] = ()
     """Which groups are left out, by their raw returns: dynamic, starpo_s, snr."""
     hints: float = 0.0
@@ -142,6 +142,9 @@ class TrainConfig:
     """Weight at the last step."""
     kl_schedule: str = "linear"
     """As `lr_schedule`."""
+    kl_estimate: str = "exact"
+    """How it is measured: exact, over the vocabulary; or from the sampled tokens, k2, k3, or k3+
+    (the value of k3, the gradient of k2). k1 goes into the rewards: --shaping kl:weight=0.01."""
     magnet_every: int = 0
     """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
 
@@ -256,6 +259,7 @@ _CHOICES = {
     "lr_schedule": tuple(SCHEDULES),
     "entropy_schedule": tuple(SCHEDULES),
     "kl_schedule": tuple(SCHEDULES),
+    "kl_estimate": ("exact", "k1", "k2", "k3", "k3+"),
 }
 _POSITIVE = (
     "steps", "episodes", "group_size", "max_reply_tokens", "temperature", "norm", "epochs",

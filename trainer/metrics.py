@@ -20,9 +20,10 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
         seconds: How long it took.
 
     Returns:
-        Returns and lengths per role, entropy (nats a sampled token), rates of bad replies,
-        truncations and errors, sampled tokens per second, and the longest run of one token in a
-        reply (collapse to "!!!!" shows there first); of tasks for one seat, the share solved.
+        Returns per role (the policy's, not an opponent's in that seat) and lengths, entropy (nats a
+        sampled token), rates of bad replies, truncations and errors, sampled tokens per second, and
+        the longest run of one token in a reply (collapse to "!!!!" shows there first); of tasks for
+        one seat, the share solved, without a hint.
     """
     good = usable(episodes)
     trajectories = [t for e in good for t in e.trajectories]
@@ -44,7 +45,7 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     }
     for stop in Stop:
         metrics[f"stop/{stop}"] = sum(e.stop is stop for e in episodes) / max(len(episodes), 1)
-    judged = [e.success for e in good if e.success is not None]
+    judged = [e.success and not e.hinted for e in good if e.success is not None]
     if judged and all(len(e.returns) == 1 for e in good):
         metrics["rollout/success"] = sum(judged) / len(good)
     metrics |= {f"env/{name}": value for name, value in env_metrics(good).items()}
@@ -54,7 +55,8 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     for env_id, own in games.items():
         where = f"{env_id.partition('/')[2]}/" if len(games) > 1 else ""
         for role in own[0].returns:
-            metrics[f"return/{where}{role}"] = sum(e.returns[role] for e in own) / len(own)
+            if got := [e.own_returns[role] for e in own if role in e.own_returns]:
+                metrics[f"return/{where}{role}"] = sum(got) / len(got)
     return metrics
 
 

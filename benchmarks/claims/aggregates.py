@@ -44,11 +44,22 @@ def interval(
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Interquartile mean of ours minus that of theirs, and its 95 % bootstrap interval."""
-    a, b = np.asarray(ours, float)[:, None], np.asarray(theirs, float)[:, None]
-    drawn = _resampled(a, 5000, 0) - _resampled(b, 5000, 1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return iqm(a) - iqm(b), float(low), float(high)
+    """Interquartile mean of ours minus theirs, seed by seed, and its 95 % bootstrap interval.
+
+    The two runs of a seed have the same start and the same tasks, so what a seed makes easy or hard
+    for both cancels; pairs are resampled whole. If pairs had nothing in common, the interval would
+    be that of two samples.
+
+    Args:
+        ours: By seed.
+        theirs: By seed, in the same order.
+
+    >>> difference([0.5, 0.6, 0.8], [0.4, 0.5, 0.7])[0]
+    0.1
+    """
+    gains = np.asarray(ours, float) - np.asarray(theirs, float)
+    low, high = interval(gains)
+    return round(iqm(gains), 12), low, high
 
 
 def _resampled(table: Array, draws: int, seed: int) -> Array:

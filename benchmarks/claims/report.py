@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,79 +17,104 @@ RESULTS = ROOT / "docs" / "results"
 COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#525252", "#0891b2")
 
 
-def chosen(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each arm at the learning rate that was run on the most seeds."""
-    out: dict[str, list[Run]] = {}
-    for arm in dict.fromkeys(run.arm for run in runs if not run.tuning):
-        own = [run for run in runs if run.arm == arm and not run.tuning]
-        rates = [run.lr for run in own]
-        best = max(dict.fromkeys(rates), key=rates.count)
-        out[arm] = [run for run in own if run.lr == best]
-    return out
+def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs that count, by arm, in the order of their seeds."""
+    counted = sorted((run for run in runs if not run.tuning), key=lambda run: run.seed)
+    arms = dict.fromkeys(run.arm for run in runs)
+    return {arm: [run for run in counted if run.arm == arm] for arm in arms}
 
 
 def figure(values: Sequence[float], digits: int = 3) -> str:
     """ "IQM [low, high]"."""
     low, high = interval(values)
-    digits = 0 if iqm(values) >= 100 else digits
+    digits = 0 if abs(iqm(values)) >= 100 else digits
     return f"{iqm(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+def gain(ours: Sequence[float], theirs: Sequence[float], digits: int = 3) -> str:
+    """ "IQM [low, high]" of the paired differences; bold if the interval does not contain 0."""
+    d, low, high = difference(ours, theirs)
+    digits = 0 if abs(d) >= 100 else digits
+    text = f"{d:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
 def table(
-    runs: Sequence[Run], columns: Mapping[str, Callable[[Run], float]], *, against: str = ""
+    runs: Sequence[Run],
+    columns: Iterable[str],
+    against: Sequence[tuple[str, str]] = (),
+    compared: Iterable[str] = (),
 ) -> str:
-    """Markdown: a row an arm; with `against`, the first column's difference to that arm."""
-    by_arm = chosen(runs)
-    first = next(iter(columns.values()))
-    heads = ["arm", "lr", "seeds", *columns, *([f"difference to {against}"] if against else [])]
-    rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for arm, own in by_arm.items():
-        cells = [arm, f"{own[0].lr:g}", str(len(own))]
-        cells += [figure([value(run) for run in own]) for value in columns.values()]
-        if against and arm != against:
-            d, low, high = difference([first(r) for r in own], [first(r) for r in by_arm[against]])
-            cells.append(f"{d:+.3f} [{low:+.3f}, {high:+.3f}]")
-        elif against:
-            cells.append("")
-        rows.append("| " + " | ".join(cells) + " |")
+    """Markdown: a row an arm, then a row a pair of arms with their differences.
+
+    Args:
+        runs: All, those that chose rates included.
+        columns: What is shown, by its name in `Run.figures`.
+        against: Pairs of arms.
+        compared: The columns in which they are compared, by default the first.
+    """
+    arms, columns = by_arm(runs), list(columns)
+    rows = grid(["arm", "lr", "rates tried", "seeds", *columns])
+    for arm, own in arms.items():
+        tried = sorted({run.lr for run in runs if run.arm == arm and run.tuning})
+        rates = ", ".join(f"{lr:g}" for lr in tried)
+        cells = [figure([run.figures[name] for run in own]) for name in columns]
+        rows.append(line([arm, f"{own[0].lr:g}", rates, str(len(own)), *cells]))
+    if against:
+        compared = list(compared) or columns[:1]
+        rows += ["", *grid(["difference", *compared])]
+        for ours, theirs in against:
+            cells = [
+                gain(*([run.figures[name] for run in arms[arm]] for arm in (ours, theirs)))
+                for name in compared
+            ]
+            rows.append(line([f"{ours} − {theirs}", *cells]))
+    return "\n".join([*rows, "", spent(runs)])
+
+
+def grid(heads: Sequence[str]) -> list[str]:
+    """The first two lines of a table."""
+    return [line(heads), "|---" * len(heads) + "|"]
+
+
+def line(cells: Sequence[str]) -> str:
+    """One of its rows."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def spent(runs: Sequence[Run]) -> str:
+    """What runs cost."""
     (steps, episodes), *others = {(run.steps, run.episodes) for run in runs}
     each = "" if others else f"{steps} steps and {episodes:,} episodes a run; "
-    spent = sum(run.seconds for run in runs)
-    rows += [
-        "",
-        f"Interquartile means over seeds with 95 % bootstrap intervals; "
-        f"{each}{len(runs)} runs, tuning included, took "
-        f"{spent / 60:.1f} minutes of processor time, one thread each.",
-    ]
-    return "\n".join(rows)
+    seconds = sum(run.seconds for run in runs)
+    return (
+        f"Interquartile means over seeds with 95 % bootstrap intervals; {each}{len(runs)} runs, "
+        f"tuning included, took {seconds / 60:.0f} minutes of processor time, one thread each."
+    )
 
 
-def picture(
-    runs: Sequence[Run], metric: str, label: str, *, smooth: int = 1, low: float | None = None
-) -> str:
+def picture(runs: Sequence[Run], metric: str, label: str) -> str:
     """SVG: interquartile mean over steps and its interval, a line an arm."""
-    width, height, left, top, right = 760, 360, 56, 16, 190
+    width, height, left, top, right = 760, 360, 56, 16, 210
     lines: dict[str, tuple[Array, Array, Array]] = {}
-    for arm, own in chosen(runs).items():
-        table_ST = np.array([run.curves[metric] for run in own])
-        kernel = np.ones(smooth) / smooth
-        table_ST = np.array([np.convolve(row, kernel, "valid") for row in table_ST])
-        bounds = np.array([interval(column, draws=1000) for column in table_ST.T])
-        middle = np.array([iqm(column) for column in table_ST.T])
-        lines[arm] = (middle, bounds[:, 0], bounds[:, 1])
-    bottom = min(float(line[1].min()) for line in lines.values()) if low is None else low
+    arms = by_arm(runs)
+    for arm, own in arms.items():
+        columns = np.array([run.curves[metric] for run in own]).T
+        bounds = np.array([interval(column, draws=1000) for column in columns])
+        lines[arm] = (np.array([iqm(c) for c in columns]), bounds[:, 0], bounds[:, 1])
+    bottom = min(0.0, *(float(line[1].min()) for line in lines.values()))
     peak = max(float(line[2].max()) for line in lines.values())
     peak = peak if peak > bottom else bottom + 1
-    steps = max(len(line[0]) for line in lines.values())
+    steps = max(run.steps for run in runs)
 
-    def x(step: int) -> float:
-        return left + (width - left - right) * step / max(steps - 1, 1)
+    def x(step: float) -> float:
+        return left + (width - left - right) * step / steps
 
     def y(value: float) -> float:
         return top + (height - top - 40) * (peak - value) / (peak - bottom)
 
-    def path(values: Sequence[float], order: Sequence[int]) -> str:
-        return " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in zip(order, values, strict=True))
+    def path(places: Sequence[float], values: Sequence[float]) -> str:
+        return " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in zip(places, values, strict=True))
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
@@ -103,16 +128,18 @@ def picture(
             f'text-anchor="end">{value:g}</text>'
         )
     for i, (arm, (middle, lows, highs)) in enumerate(lines.items()):
-        forth, colour = list(range(len(middle))), COLOURS[i % len(COLOURS)]
-        band = f"{path(highs.tolist(), forth)} {path(lows.tolist()[::-1], forth[::-1])}"
+        size = -(-arms[arm][0].steps // len(middle))
+        forth = [min((j + 0.5) * size, arms[arm][0].steps) for j in range(len(middle))]
+        colour, dashes = COLOURS[i % len(COLOURS)], ' stroke-dasharray="5 3"' * (i // len(COLOURS))
+        band = f"{path(forth, highs.tolist())} {path(forth[::-1], lows.tolist()[::-1])}"
         parts += [
             f'<polygon points="{band}" fill="{colour}" opacity="0.12"/>',
-            f'<polyline points="{path(middle.tolist(), forth)}" fill="none" stroke="{colour}" '
-            'stroke-width="1.8" stroke-linejoin="round"/>',
+            f'<polyline points="{path(forth, middle.tolist())}" fill="none" stroke="{colour}" '
+            f'stroke-width="1.8" stroke-linejoin="round"{dashes}/>',
             f'<text x="{width - right + 12}" y="{top + 14 + 18 * i}" fill="{colour}">{arm}</text>',
         ]
     parts += [
-        f'<text x="{left}" y="{height - 10}">{label}; steps 1 to {steps + smooth - 1}</text>',
+        f'<text x="{left}" y="{height - 10}">{label}; steps 1 to {steps}</text>',
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

@@ -23,8 +23,16 @@ CACHE = ROOT / "runs" / "claims"
 """Where runs and warm starts are kept."""
 NEVER = 10**6
 """`eval_every` of a run that is not evaluated."""
+POINTS = 20
+"""Of a curve that is published."""
 
 T = TypeVar("T")
+
+
+def keep_in(folder: Path) -> None:
+    """Keep runs and warm starts elsewhere."""
+    global CACHE
+    CACHE = folder
 
 
 @dataclass(frozen=True)
@@ -41,16 +49,27 @@ class Run:
     seconds: float
     """Of processor time, so that it does not depend on what else the machine does."""
     curves: dict[str, list[float]]
-    """Metric -> value a step."""
+    """Metric -> value a step; where published, means over blocks of steps."""
     solved: dict[str, float] = field(default_factory=dict)
     """Split -> share of episodes that the trained policy solves, where that was asked for."""
     tuning: bool = False
     """Whether it only chose a learning rate: then it is in no table."""
+    score: float = 0.0
+    """What rates are chosen by."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What the tables show, by the heads of their columns."""
 
     def late(self, name: str, part: float = 0.25) -> float:
         """Mean of a metric over the last part of the run."""
         values = self.curves[name]
         return float(np.mean(values[-max(1, round(part * len(values))) :]))
+
+    def thin(self, name: str) -> list[float]:
+        """Means of a metric over blocks of steps, `POINTS` of them at most."""
+        values = self.curves[name]
+        size = -(-len(values) // POINTS)
+        blocks = [values[i : i + size] for i in range(0, len(values), size)]
+        return [float(f"{np.mean(block):.4g}") for block in blocks]
 
 
 def key_of(config: TrainConfig) -> str:
@@ -95,6 +114,7 @@ def warm_started(config: TrainConfig) -> str:
             for name in (
                 "env", "env_args", "model", "seed", "format", "on_invalid", "max_reply_tokens",
                 "warmstart_agent", "warmstart_episodes", "warmstart_steps", "warmstart_lr",
+                "warmstart_on",
             )
         },
     )  # fmt: skip

@@ -5,24 +5,29 @@ all arms spend the same, on either; reinforcement is by GRPO. They begin with a 
 random play. Judged is what is solved of the games trained on, of which the demonstrations show
 some, and of others.
 
-    python benchmarks/claims/warmstart.py --seeds 5 --tune-seeds 2
+    python benchmarks/claims/warmstart.py
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from claim import Claim, Extra, measure
-from report import picture, table
-from settings import COIN_RATES, COINS, WATCH, in_world, shown
-from training import Run, remembered, solved, trainer_of, warm_started
+from report import by_arm, gain, table
+from settings import COIN_RATES, COINS, WATCH, in_world, shown, solved
+from training import Run, remembered, trainer_of, warm_started
+from training import solved as solve
 
 from ludus.trainer.config import TrainConfig
 
-DEMONSTRATIONS = (32, 16, 8, 0)
+DEMONSTRATIONS = (64, 32, 16, 0)
 COST = 10
 """Of a demonstration, in episodes."""
 NONE = 1e-12
 """A learning rate that learns nothing: for all imitation, a step that only plays."""
+COLUMNS = {
+    "solved, games trained on": solved("train"),
+    "solved, other games": solved("valid"),
+}
 
 
 def arms() -> dict[str, TrainConfig]:
@@ -40,33 +45,41 @@ def arms() -> dict[str, TrainConfig]:
     return found
 
 
-def imitated(config: TrainConfig) -> float:
-    """What is solved, of the games trained on, before there is any reinforcement."""
+def imitated(config: TrainConfig) -> list[float]:
+    """What is solved, of the games trained on and of others, before there is any reinforcement."""
     model = warm_started(shown(config))
-    return solved(trainer_of(replace(config, model=model, warmstart_steps=0)), "train")
+    trainer = trainer_of(replace(config, model=model, warmstart_steps=0))
+    return [solve(trainer, split) for split in ("train", "valid")]
 
 
 def report(runs: Sequence[Run], before: Extra) -> str:
-    """A table."""
-    columns = {
-        "solved, games trained on": lambda run: run.solved["train"],
-        "solved, other games": lambda run: run.solved["valid"],
-        "games trained on, before reinforcement": lambda run: before[run.arm][run.seed],
-    }
-    return table(runs, columns, against=next(iter(before)))
+    """The table, and what reinforcement added to imitation."""
+    names = list(by_arm(runs))
+    rows = [table(runs, COLUMNS, [(name, names[0]) for name in names[1:]], COLUMNS), ""]
+    for name in names[1:]:
+        added = []
+        for i, head in enumerate(COLUMNS):
+            after = [run.figures[head] for run in by_arm(runs)[name]]
+            began = [seed[i] for seed in before[name]]
+            added.append(f"{head.removeprefix('solved, ')} {gain(after, began)}")
+        rows.append(f"- Reinforcement after {name.partition(',')[0]} added: {', '.join(added)}.")
+    return "\n".join(rows)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
     wanted = arms()
+    rates = {name: COIN_RATES if arm.steps > 1 else (NONE,) for name, arm in wanted.items()}
+    rates[list(wanted)[-1]] = (1e-4, 3e-4, 1e-3, 3e-3)
     measure(
         [
             Claim(
                 name="warmstart",
                 arms=wanted,
-                lrs={n: COIN_RATES if arm.steps > 1 else (NONE,) for n, arm in wanted.items()},
+                lrs=rates,
                 watch=WATCH,
-                score=lambda run: run.solved["train"],
+                score=COLUMNS["solved, games trained on"],
+                columns=COLUMNS,
                 starts=shown,
                 judge=("train", "valid"),
                 extra=lambda seeds: {
@@ -74,15 +87,7 @@ def main(args: Sequence[str] | None = None) -> None:
                     for name, arm in wanted.items()
                 },
                 report=report,
-                pictures=lambda runs: {
-                    "warmstart": picture(
-                        [run for run in runs if run.steps > 1],
-                        "rollout/success",
-                        "success, mean of 5",
-                        smooth=5,
-                        low=0,
-                    )
-                },
+                curves={"warmstart": ("rollout/success", "success")},
             )
         ],
         __doc__,

@@ -13,6 +13,7 @@ from rich.table import Table
 from ludus.cli import json_object, parse
 
 if TYPE_CHECKING:
+    from ludus.envs.manifest import Manifest
     from ludus.trainer.evaluate import SeatResult, TaskResult
 
 
@@ -31,12 +32,14 @@ class EvalOptions:
     opponent: tuple[str, ...] = ("random",)
     """One or more: random, minimax, mcts:200, nash, negotiator, bargainer, or the folder of a run
     or a model. Not for one seat."""
-    episodes: int = 200
-    """Per opponent and seat; or tasks."""
+    episodes: int | None = None
+    """Per opponent and seat; or tasks. By default 200, or those of --tasks, once each."""
     seed: int = 0
     """Same seed, same episodes."""
     split: str = ""
     """Where tasks come from; by default the environment's test split, or its last."""
+    tasks: str = ""
+    """A file that `ludus tasks ID --json` wrote: these tasks, if they are the same here."""
     temperature: float = 1.0
     """Of sampling; 0 takes the most likely token."""
     format: str = ""
@@ -54,7 +57,7 @@ class EvalOptions:
 def main(args: Sequence[str]) -> int:
     """Run the command."""
     options = parse(EvalOptions, args, "eval")
-    if options.episodes < 1:
+    if options.episodes is not None and options.episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {options.episodes}")
     if options.max_reply_tokens < 0:
         raise ValueError(f"max_reply_tokens must be 0 or more, got {options.max_reply_tokens}")
@@ -63,6 +66,9 @@ def main(args: Sequence[str]) -> int:
     env_args = json_object("--env-args", options.env_args)
     if options.format:
         env_args["format"] = options.format
+    if options.tasks:
+        _evaluate_tasks(options, env_args)
+        return 0
     from ludus.envs import suites
 
     ids = suites().get(options.env) or tuple(id.strip() for id in options.env.split(","))
@@ -73,9 +79,34 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def _evaluate(options: EvalOptions, env_id: str, env_args: dict[str, Any]) -> None:
+def _evaluate_tasks(options: EvalOptions, env_args: dict[str, Any]) -> None:
+    """At the tasks of a file, once it is clear that they are the same here."""
+    from ludus.envs.manifest import Manifest
+
+    try:
+        manifest = Manifest.from_json(json.loads(Path(options.tasks).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"--tasks {options.tasks}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"--tasks {options.tasks}: {error}") from error
+    if options.env not in ("", manifest.env):
+        raise ValueError(f"--tasks {options.tasks} is of {manifest.env}, not of {options.env}")
+    if options.split:
+        raise ValueError(f"--split {options.split}: --tasks says which tasks are played")
+    manifest.check(env_args)
+    _evaluate(options, manifest.env, {**manifest.params, **env_args}, manifest)
+
+
+def _evaluate(
+    options: EvalOptions,
+    env_id: str,
+    env_args: dict[str, Any],
+    manifest: "Manifest | None" = None,
+) -> None:
     """In one environment: prints a table, writes a file."""
-    from ludus.trainer.evaluate import against, held_out, solve
+    from ludus.envs import registry
+    from ludus.envs.manifest import Manifest, drawn, held_out
+    from ludus.trainer.evaluate import against, solve
     from ludus.trainer.load import load_policy
 
     policy = load_policy(
@@ -86,16 +117,23 @@ def _evaluate(options: EvalOptions, env_id: str, env_args: dict[str, Any]) -> No
         max_reply_tokens=options.max_reply_tokens,
         device=options.device,
     )
-    env = policy.make_env()
+    split = manifest.tasks[0].split if manifest else options.split
+    split = split or held_out(registry.spec(policy.env).load())
+    env = registry.make(policy.env, **{**policy.env_kwargs, "split": split})
+    episodes = options.episodes or (len(manifest.tasks) if manifest else 200)
+    if len(env.ROLES) == 1 and manifest is None:
+        tasks = drawn(env, split, episodes, options.seed)
+        manifest = Manifest.of(policy.env, policy.env_kwargs, tasks)
     settings: dict[str, Any] = {
-        "episodes": options.episodes,
+        "episodes": episodes,
         "seed": options.seed,
-        "split": options.split or held_out(env),
+        "split": split,
         "env_kwargs": policy.env_kwargs,
+        "tasks": manifest.tasks if manifest else (),
     }
     if len(env.ROLES) == 1:
         solved = solve(policy.agent, policy.env, **settings)
-        rows, table, name = [solved.to_json()], _tasks([solved]), settings["split"]
+        rows, table, name = [solved.to_json()], _tasks([solved]), split
     else:
         played = [
             result
@@ -104,21 +142,26 @@ def _evaluate(options: EvalOptions, env_id: str, env_args: dict[str, Any]) -> No
         ]
         rows, table = [result.to_json() for result in played], _games(played)
         name = "-".join(options.opponent)
-    table.title = f"{options.policy} in {policy.env}, {settings['split']}"
+    table.title = f"{options.policy} in {policy.env}, {split}"
     Console().print(table)
-    file = re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json")
-    run = Path(options.policy)
-    beside = run if (run / "run.json").is_file() else Path()
-    out = Path(options.out) if options.out else beside / file
     record = {
         "policy": options.policy,
         "env": policy.env,
         "env_args": dict(policy.env_kwargs),
-        "split": settings["split"],
+        "split": split,
+        "tasks": manifest.digest if manifest else None,
         "seed": options.seed,
         "temperature": options.temperature,
         "results": rows,
     }
+    _write(options, re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json"), record)
+
+
+def _write(options: EvalOptions, file: str, record: dict[str, Any]) -> None:
+    """Where the options say, or else under that name beside the policy."""
+    run = Path(options.policy)
+    beside = run if (run / "run.json").is_file() else Path()
+    out = Path(options.out) if options.out else beside / file
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written to {out}")
 

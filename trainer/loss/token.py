@@ -186,7 +186,7 @@ def asymre(shift: float = 0.1) -> PolicyLoss:
 def opmd(tau: float = 1.0) -> PolicyLoss:
     """Online policy mirror descent: the gradient of (A - tau log rho(sequence))^2 / (2 tau).
 
-        l_t = -(A / tau - sg[sum of log rho over the sequence]) logp_t
+        l_t = -(A - tau sg[sum of log rho over the sequence]) logp_t
 
     The value is a surrogate: its gradient is the objective's.
 
@@ -203,6 +203,6 @@ def opmd(tau: float = 1.0) -> PolicyLoss:
     ) -> Result:
         log_ratio_N = log_ratio(logp_N, logp_sampled_N).detach()
         pull_N = needs_segments(at, "opmd").sum_N(log_ratio_N).clamp(-20, 20)
-        return -(advantage_N / tau - pull_N) * logp_N, {"approx_kl": approx_kl(log_ratio_N)}
+        return -(advantage_N - tau * pull_N) * logp_N, {"approx_kl": approx_kl(log_ratio_N)}
 
     return loss

@@ -38,6 +38,10 @@ NONSENSE = (
     "ｌｏｏｋ", "открой ящик", "打开冰箱", "🙂", "look\u00a0", "\u2028look", "look;", "look\\n",
     "go to fridge 1 and open it", "go to fridge 1\ngo to fridge 1", "a" * 20_000, "look " * 3000,
 )  # fmt: skip
+PATTERNS = ("go to {}", "open {}", "close {}", "examine {}", "use {}", "take {} from {}",
+            "put {} in/on {}", "move {} to {}", "heat {} with {}", "slice {} with {}")  # fmt: skip
+"""Filled with names of any things of the house, in view or not."""
+_OTHER_DIGITS = str.maketrans("0123456789", "０１２３４５６７８９")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Sender:
     def __init__(self, play: Play, style: str, rng: random.Random) -> None:
         self.play, self.style, self.rng = play, style, rng
         self.expert = Expert(play.game)
+        self.names = sorted(entity.name for entity in play.game.entities.values())
         self.seen: list[str] = []
 
     def command(self) -> str:
@@ -125,14 +130,19 @@ class Sender:
 
     def _hostile(self, admissible: tuple[str, ...]) -> str:
         rng = self.rng
-        if rng.random() < 0.35 or not (admissible or self.seen):
+        kind = rng.random()
+        if kind < 0.3 or not (admissible or self.seen):
             return rng.choice(NONSENSE)
+        if kind < 0.5:
+            pattern = rng.choice(PATTERNS)
+            return pattern.format(*(rng.choice(self.names) for _ in range(pattern.count("{}"))))
         command = rng.choice(self.seen if self.seen and rng.random() < 0.5 else admissible)
         changes = (
             str.upper, str.title, str.swapcase,
             lambda c: f"  {c}\t\r\n", lambda c: c.replace(" ", "  "), lambda c: c[:-1],
             lambda c: c + " please", lambda c: c.replace("1", "7"), lambda c: c[::-1],
             lambda c: c, lambda c: c + ".", lambda c: f"{c}\u3000", lambda c: f'"{c}"',
+            lambda c: c.replace(" ", "\t"), lambda c: c.translate(_OTHER_DIGITS),
         )  # fmt: skip
         return str(rng.choice(changes)(command))
 
@@ -182,7 +192,7 @@ def compare(path: Path, args: Args, rng: random.Random, progress: Progress) -> l
     Raises:
         DifferenceError: At the first answer that is not the same.
     """
-    reference, ours = Reference(path), Ours(path)
+    ours, reference = Ours(path), Reference(path)
     transcripts = []
     for episode in range(args.episodes):
         history: list[str] = []
@@ -249,8 +259,12 @@ def replay(game: Game, lines: list[list[Any]]) -> Iterator[tuple[list[Any], list
 def main(args: Args) -> int:
     """Compare all games of a folder; returns the exit status that the module describes."""
     found = games(args.folder)
-    if not found:
-        print(f"no *.tw-pddl files under {args.folder}", file=sys.stderr)
+    problem = "" if found else f"no *.tw-pddl files under {args.folder}"
+    for name in ("episodes", "steps"):
+        if (number := getattr(args, name)) < 1:
+            problem = f"--{name} must be at least 1, got {number}"
+    if problem:
+        print(problem, file=sys.stderr)
         return 2
     progress = Progress(len(found))
     record: dict[str, Any] = {}

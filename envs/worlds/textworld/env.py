@@ -39,6 +39,7 @@ class World(GameWorld[Game]):
         games: How many games a split has; 0 for all. Each takes seconds to compile, once.
     """
 
+    CHECK: ClassVar[Mapping[str, Any]] = {"games": 3}
     KIND: ClassVar[str]
     LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {}
     """Least and most of every whole number among the parameters."""
