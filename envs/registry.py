@@ -169,6 +169,8 @@ def _instead(id: str) -> str:
     named = {_bare(known): known for known in _SPECS}
     if near := difflib.get_close_matches(_bare(id), named, n=3, cutoff=0.6):
         return f"nearest: {', '.join(named[name] for name in near)}"
+    if near := difflib.get_close_matches(id, _SUITES, n=1):
+        return f"did you mean the suite {near[0]}?"
     if not proper:
         return "an id is namespace/Name-vN, or my_module:namespace/Name-vN"
     return "ludus list shows those there are"

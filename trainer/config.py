@@ -198,6 +198,8 @@ class TrainConfig:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if not self.out:
+            raise ValueError("out must name a folder")
         if not abs(self.seed) < 2**63:
             raise ValueError(f"seed must be less than 2**63, got {self.seed}")
         if self.threads > 1024:
