@@ -69,9 +69,9 @@ def kuhn_games() -> list[dict[str, Any]]:
             "returns": {"player_0": 2.0, "player_1": -2.0}, "stop": "terminated",
             "reason": "player_0 wins 2 at showdown", "start": board.format(2, "-"),
             "moves": [
-                move("player_0", "bet", board.format(3, "bet/call"),
+                move("player_0", "bet", board.format(3, "bet"),
                      logps=[-0.223, -0.01], entropy=0.31),
-                move("player_1", "call", board.format(4, "bet/call bet/call"),
+                move("player_1", "call", board.format(4, "bet call"),
                      logps=[-1.1, -0.01], entropy=0.4),
             ],
         },
@@ -183,7 +183,7 @@ def test_shows_policy_opponents_games_and_config(run: Path) -> None:
     assert "nash player_0 500 −0.07 ± 0.12 47.0 % 42.7 % to 51.4 %" in seen
     assert "player_0 wins 2 at showdown" in seen
     assert "p 79.2 %" in seen  # exp(-0.223 - 0.01)
-    assert "moves: bet/call bet/call" in seen
+    assert "moves: bet call" in seen
     assert "parity_tolerance 0.001" in seen
     assert "torch 2.13.0" in seen
 
