@@ -58,11 +58,18 @@ class Spec:
         if not _is_env_class(loaded):
             raise UnknownEnv(f"{self.id}: {module} has no TextEnv class {name!r}")
         found: type[TextEnv] = loaded
+        _named(found, self.id)
         return found
 
 
 def _is_env_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, TextEnv)
+
+
+def _named(env_class: type[TextEnv], id: str) -> None:
+    """Tell a class its id, if it has none of its own: one that it inherits is another's."""
+    if not vars(env_class).get("ENV_ID"):
+        env_class.ENV_ID = id
 
 
 def _imported(module: str, id: str) -> ModuleType:
@@ -117,8 +124,8 @@ def register(
             raise ValueError(f"an entry point is module:Class, got {entry_point!r}")
     elif not _is_env_class(entry_point):
         raise TypeError(f"{id} must be a TextEnv class or module:Class, got {entry_point!r}")
-    elif not entry_point.ENV_ID:
-        entry_point.ENV_ID = id
+    else:
+        _named(entry_point, id)
     _SPECS[id] = Spec(id, entry_point, tuple(tags), dict(kwargs or {}))
     for suite_name in suites:
         members = _SUITES.setdefault(suite_name, [])
