@@ -517,6 +517,19 @@ def test_episodes_that_break_are_told(ludus: Ludus, run: Path, tmp_path: Path) -
     assert (status, err.split(",")[0]) == (1, "ludus: 16 episodes broke")
 
 
+def test_what_was_found_with_other_settings_is_kept(
+    ludus: Ludus, run: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("eval-*"))
+    names = []
+    for given in ((), ("--seed", "1"), (), ("--format", "boxed"), ("--seed", "1")):
+        _, out, _ = ludus("eval", "--policy", str(own), "--episodes", "3", *given)
+        names.append(Path(out.splitlines()[-1].removeprefix("written to ")).name)
+    plain = "eval-ludus-KuhnPoker-v1-random"
+    numbers = ("", "-2", "", "-3", "-2")
+    assert names == [f"{plain}{number}.json" for number in numbers]
+
+
 def test_a_model_is_an_opponent(
     ludus: Ludus, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

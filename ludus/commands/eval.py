@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ class EvalOptions:
     """Where the model goes, as torch names it."""
     out: str = ""
     """JSON file to write; by default eval-ENV-OPPONENTS.json or eval-ENV-SPLIT.json, in the run or
-    in this folder."""
+    in this folder, with a number where one with other settings is there."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -163,8 +163,10 @@ def _evaluate(
         "env_args": dict(policy.env_kwargs),
         "split": split,
         "tasks": manifest.digest if manifest else None,
+        "episodes": episodes,
         "seed": options.seed,
         "temperature": options.temperature,
+        "max_reply_tokens": policy.agent.sampling.max_tokens,
         "results": [result.to_json() for result in results],
     }
     _write(options, re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json"), record)
@@ -172,12 +174,27 @@ def _evaluate(
 
 
 def _write(options: EvalOptions, file: str, record: dict[str, Any]) -> None:
-    """Where the options say, or else under that name beside the policy."""
+    """Where the options say, or else under that name beside the policy. What was found with other
+    settings is left there."""
     run = Path(options.policy)
     beside = run if (run / "run.json").is_file() else Path()
-    out = Path(options.out) if options.out else beside / file
+    out, number = Path(options.out) if options.out else beside / file, 1
+    while not options.out and _is_other(out, record):
+        number += 1
+        out = beside / f"{file.removesuffix('.json')}-{number}.json"
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written to {out}")
+
+
+def _is_other(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a file is there that was not written with the settings of a record."""
+    if not path.exists():
+        return False
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return any(found[name] != record[name] for name in record if name != "results")
+    except (ValueError, TypeError, KeyError):
+        return True
 
 
 def _games(results: "Sequence[SeatResult]") -> Table:
