@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -515,6 +516,18 @@ def test_episodes_that_break_are_told(ludus: Ludus, run: Path, tmp_path: Path) -
     assert err == said
     status, _, err = ludus(*game, "--env-args", '{"share": 1.0}', "--out", str(out))
     assert (status, err.split(",")[0]) == (1, "ludus: 16 episodes broke")
+
+
+def test_a_run_tells_of_episodes_that_broke(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    registry.register("toys/Flaky-v1", Flaky)
+    (model,) = run.glob("checkpoints/step-000002/model")
+    few = ("--episodes", "16", "--group-size", "2", "--steps", "1", "--eval-episodes", "2")
+    status, out, _ = ludus(
+        "train", "grpo", "--env", "toys/Flaky-v1", "--model", str(model), *few,
+        "--warmstart-steps", "0", "--out", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert status == 0
+    assert re.search(r"\d+ episodes of this step broke", out)
 
 
 def test_what_was_found_with_other_settings_is_kept(
