@@ -78,7 +78,9 @@ def _imported(module: str, id: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if f"{module}.".startswith(f"{missing}."):
-            raise UnknownEnv(f"no module {missing!r} to import {id!r} from") from error
+            raise UnknownEnv(
+                f"no module {missing!r} to import {id!r} from, neither installed nor in this folder"
+            ) from error
         if module.startswith("ludus."):
             raise  # an extra, which the command line knows
         raise UnknownEnv(f"{id}: {module} needs the module {missing!r}") from error
