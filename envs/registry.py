@@ -58,11 +58,18 @@ class Spec:
         if not _is_env_class(loaded):
             raise UnknownEnv(f"{self.id}: {module} has no TextEnv class {name!r}")
         found: type[TextEnv] = loaded
+        _named(found, self.id)
         return found
 
 
 def _is_env_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, TextEnv)
+
+
+def _named(env_class: type[TextEnv], id: str) -> None:
+    """Tell a class its id, if it has none of its own: one that it inherits is another's."""
+    if not vars(env_class).get("ENV_ID"):
+        env_class.ENV_ID = id
 
 
 def _imported(module: str, id: str) -> ModuleType:
@@ -71,7 +78,9 @@ def _imported(module: str, id: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if f"{module}.".startswith(f"{missing}."):
-            raise UnknownEnv(f"no module {missing!r} to import {id!r} from") from error
+            raise UnknownEnv(
+                f"no module {missing!r} to import {id!r} from, neither installed nor in this folder"
+            ) from error
         if module.startswith("ludus."):
             raise  # an extra, which the command line knows
         raise UnknownEnv(f"{id}: {module} needs the module {missing!r}") from error
@@ -117,8 +126,8 @@ def register(
             raise ValueError(f"an entry point is module:Class, got {entry_point!r}")
     elif not _is_env_class(entry_point):
         raise TypeError(f"{id} must be a TextEnv class or module:Class, got {entry_point!r}")
-    elif not entry_point.ENV_ID:
-        entry_point.ENV_ID = id
+    else:
+        _named(entry_point, id)
     _SPECS[id] = Spec(id, entry_point, tuple(tags), dict(kwargs or {}))
     for suite_name in suites:
         members = _SUITES.setdefault(suite_name, [])
@@ -169,6 +178,8 @@ def _instead(id: str) -> str:
     named = {_bare(known): known for known in _SPECS}
     if near := difflib.get_close_matches(_bare(id), named, n=3, cutoff=0.6):
         return f"nearest: {', '.join(named[name] for name in near)}"
+    if near := difflib.get_close_matches(id, _SUITES, n=1):
+        return f"did you mean the suite {near[0]}?"
     if not proper:
         return "an id is namespace/Name-vN, or my_module:namespace/Name-vN"
     return "ludus list shows those there are"

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from ludus import __version__
 
 COMMANDS = {
-    "list": "the environments, with seats, splits and tags",
+    "list": "the environments, all or by tag",
     "new": "write a working environment of your own, with its test",
     "check": "whether an environment keeps the protocol's promises",
     "play": "play an environment at the terminal, against any opponent",
@@ -249,4 +249,6 @@ def _is_users(error: BaseException) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    from ludus.cli import main as program  # as `ludus.cli`, whose errors are ours
+
+    program()

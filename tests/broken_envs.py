@@ -539,6 +539,45 @@ class Misspelt(Duel):
     SPLIT_BY = "contents"  # type: ignore[assignment]
 
 
+class Coins(Duel):
+    """Two worlds, as they are declared."""
+
+    SPLIT_BY = "none"
+    CHANCES: ClassVar[tuple[float, ...]] = (0.5, 0.5)
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, rng)
+        side = task.params.get("side", rng.randrange(2))
+        self._numbers = dict(zip(self.ROLES, (300, 400 + side), strict=True))
+
+    @classmethod
+    def worlds(cls, **params: Any) -> Sequence[tuple[float, Task]]:
+        """One a side."""
+        found = enumerate(cls.CHANCES)
+        return [(p, Task(cls.ENV_ID, "worlds", i, i, {"side": i})) for i, p in found]
+
+
+class HalfOfIt(Coins):
+    """Chances that are none."""
+
+    CHANCES = (0.25, 0.25)
+
+
+class OneSide(Coins):
+    """Says that one of its worlds never comes."""
+
+    CHANCES = (1.0,)
+
+
+class Bare(Coins):
+    """Worlds without their chances."""
+
+    @classmethod
+    def worlds(cls, **params: Any) -> Any:
+        """Tasks alone."""
+        return [task for _, task in super().worlds(**params)]
+
+
 class OwnArgument(Duel):
     """An argument that no record keeps."""
 
@@ -559,7 +598,7 @@ BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
     10: (OpenHand,),
     12: (Caller, Configured),
     13: (Unpicklable, OwnArgument),
-    11: (SharedWorlds, OneList, Misspelt),
+    11: (SharedWorlds, OneList, Misspelt, HalfOfIt, OneSide, Bare),
     14: (Tiring,),
     15: (Talkative,),
 }

@@ -22,7 +22,7 @@ ALL = tuple(range(1, 16))
 SLOW = {2, 12, 14}  # start processes or take their time: for broken toys run only where they count
 
 
-@pytest.mark.parametrize("env_class", toys.HEALTHY)
+@pytest.mark.parametrize("env_class", [*toys.HEALTHY, toys.Coins])
 def test_healthy_environments_pass_every_item(env_class: type[TextEnv]) -> None:
     report = check_env(env_class, episodes=8)
     report.raise_for_failures()

@@ -93,6 +93,28 @@ def test_what_is_registered_must_be_an_environment(
             ludus.make("toys/Lost-v1")
 
 
+def test_a_class_is_told_its_own_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class First(KuhnPoker):
+        pass
+
+    class Second(First):
+        pass
+
+    monkeypatch.setattr(registry, "_SPECS", dict(registry._SPECS))
+    monkeypatch.syspath_prepend(tmp_path)
+    ludus.register("toys/First-v1", First)
+    ludus.register("toys/Second-v1", Second)
+    assert (KuhnPoker.ENV_ID, First.ENV_ID, Second.ENV_ID) == (
+        "ludus/KuhnPoker-v1", "toys/First-v1", "toys/Second-v1",
+    )  # fmt: skip
+    code = "from ludus.envs.games.nim import Nim\nclass Third(Nim): pass\n"
+    (tmp_path / "lazy_toy.py").write_text(code)
+    ludus.register("toys/Third-v1", "lazy_toy:Third")
+    env = ludus.make("toys/Third-v1")
+    env.reset(seed=0)
+    assert env.ENV_ID == env.task.env_id == "toys/Third-v1"
+
+
 def test_specs_are_listed_by_id() -> None:
     ids = [spec.id for spec in ludus.specs()]
     assert ids == sorted(ids)

@@ -119,6 +119,7 @@ def test_what_is_typed_goes_to_the_games_parser_where_that_is_wanted() -> None:
         ("ludus/TreasureHunter-v1", {"level": 31}, "level must be from 1 to 30, got 31"),
         ("ludus/Cooking-v1", {"go": 5}, "unknown go 5, allowed: 1, 6, 9, 12"),
         ("ludus/Cooking-v1", {"take": 2}, r"take is at most recipe \(1\), got 2"),
+        ("ludus/Cooking-v1", {"take": 0}, "take must be from 1 to 5, got 0"),
         ("ludus/Cooking-v1", {"cut": "yes"}, "cut is true or false, got 'yes'"),
     ],
 )
@@ -134,6 +135,9 @@ def test_a_game_that_cannot_be_made_leaves_nothing(
     monkeypatch.setattr(cache, "FOLDER", tmp_path)
     order = Order("cooking", {"go": 3, "recipe": 1}, seed=1, split="train", by_content=False)
     with pytest.raises(ValueError, match="Cooking games can only have"):
+        cache.compiled(order)
+    order = Order("cooking", {"go": 1, "recipe": 1}, seed=1, split="train", by_content=False)
+    with pytest.raises(ValueError, match="requires the 'take' skill"):
         cache.compiled(order)
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]
 

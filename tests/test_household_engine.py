@@ -71,6 +71,22 @@ def test_parity_tells_the_first_difference(
     assert "only in the reference ['fly']" in told
 
 
+def test_parity_goes_on_where_neither_engine_takes_a_game(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(parity, "Reference", Stub)  # which refuses what ours does
+    (tmp_path / "a.tw-pddl").write_text(json.dumps(with_goal("(busy middle)")))
+    args = parity.Args(folder=tmp_path, episodes=1, steps=2)
+    assert parity.main(args) == 2
+    assert "the goal can never be reached (the reference: GameError" in capsys.readouterr().err
+    (tmp_path / "b.tw-pddl").write_text(json.dumps(data()))
+    assert parity.main(args) == 0
+    assert "identical: 1 games" in capsys.readouterr().out
+    monkeypatch.setattr(parity, "refusal", lambda path: "")
+    assert parity.main(args) == 1
+    assert "this engine refuses a game" in capsys.readouterr().err
+
+
 def test_parity_without_reference_or_games(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
 from ludus.envs import Golden, Outcome, Task, TextEnv
+from ludus.envs.games.guess_number import GuessNumber
 from ludus.envs.registry import make
 from ludus.trainer.advantages import ADVANTAGES, GRPO, GroupMean, ReinforcePlusPlus
 from ludus.trainer.advantages.base import std, turn_tokens, zscore
@@ -397,12 +398,21 @@ def test_credit_goes_on_from_its_state(name: str) -> None:
 # ---- what rollouts note --------------------------------------------------------------------------
 
 
-def play(needs: Sequence[str]) -> list[Episode]:
+class Framed(GuessNumber):
+    """Its answer is to be written in a frame."""
+
+    def golden(self, seat: str | None = None) -> Golden:
+        known = super().golden(seat)
+        assert known is not None
+        return dataclasses.replace(known, prefix="The number is ")
+
+
+def play(needs: Sequence[str], env: type[GuessNumber] = GuessNumber) -> list[Episode]:
     model = tiny()[0]
     rollout = Rollout(
         make_engine(model),
         chat(),
-        lambda: make("ludus/GuessNumber-v1", on_invalid="retry"),
+        lambda: env(on_invalid="retry"),
         SamplingParams(max_tokens=4, stop_ids=chat().stop_ids),
         needs=needs,
     )
@@ -421,23 +431,28 @@ def test_rollouts_note_only_what_is_asked_for() -> None:
     assert first[0] == first[1] == first[2] != first[3]  # other task, other number
 
 
-def test_golden_answers_are_scored_where_the_reply_begins() -> None:
+@pytest.mark.parametrize("kind", [GuessNumber, Framed])
+def test_golden_answers_are_scored_where_the_reply_begins(kind: type[GuessNumber]) -> None:
+    """After their scaffold, which is read and does not count."""
     model = tiny()[0]
-    env = make("ludus/GuessNumber-v1")
-    for e in play(("golden_logp",)):
+    env = kind()
+    for e in play(("golden_logp",), kind):
         t = e.trajectories[0]
         env.reset(options={"task": next(k for k in env.tasks("train") if k.key == t.task_key)})
         golden = env.golden()
         assert golden is not None
         assert golden.answer is not None
         answer = list(chat().reply(golden.answer)[:-1])
+        scaffold = list(chat().reply(golden.prefix)[:-1])
+        assert bool(scaffold) == (kind is Framed)
         before: list[int] = []
         for node in t.leaf.path():
             if node.is_action:
-                ids = torch.tensor([before + answer])
+                ids = torch.tensor([before + scaffold + answer])
                 with torch.no_grad():
                     logps = model(input_ids=ids, use_cache=False).logits[0].log_softmax(-1)
-                places = range(len(before) - 1, len(before) - 1 + len(answer))
+                first = len(before) + len(scaffold) - 1
+                places = range(first, first + len(answer))
                 found = sum(float(logps[p, token]) for p, token in zip(places, answer, strict=True))
                 assert t.turns[node.turn].golden_logp == pytest.approx(
                     found / len(answer), abs=1e-4

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -189,6 +190,23 @@ class TrainConfig:
             one_of(name, getattr(self, name), allowed)
         for need in self.needs:
             one_of("need", need, tuple(NEEDS))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise ValueError(f"{field.name} must be finite, got {number}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if not self.out:
+            raise ValueError("out must name a folder")
+        if not abs(self.seed) < 2**63:
+            raise ValueError(f"seed must be less than 2**63, got {self.seed}")
+        if self.threads > 1024:
+            raise ValueError(f"threads must be at most 1024, got {self.threads}")
+        for name in ("opponent", "warmstart_agent"):
+            if getattr(self, name) == "human":
+                raise ValueError(f"{name} cannot be human: ludus play is for people")
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")

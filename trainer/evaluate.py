@@ -104,6 +104,8 @@ class SeatResult:
     turns_mean: float
     errors: int
     """Episodes that broke, left out of the rest."""
+    first_error: str
+    """What the first of them ended with."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types; JSON has no infinity, so an infinite interval is null."""
@@ -185,8 +187,13 @@ def _seat_result(played: Sequence[Episode], seat: str, opponent: str) -> SeatRes
         draw_rate=draws / max(len(good), 1),
         invalid_rate=_mean([float(bool(turn.invalid)) for turn in turns]),
         turns_mean=_mean([float(len(t.turns)) for e in good for t in e.trajectories]),
-        errors=sum(e.stop is Stop.ERROR for e in played),
+        errors=len(played) - len(good),
+        first_error=_first_error(played),
     )
+
+
+def _first_error(played: Sequence[Episode]) -> str:
+    return next((episode.reason for episode in played if episode.stop is Stop.ERROR), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +213,8 @@ class TaskResult:
     turns_mean: float
     invalid_rate: float
     errors: int
+    first_error: str
+    """As in `SeatResult`."""
     metrics: Mapping[str, float]
     """What the environment measured, see `env_metrics`."""
 
@@ -267,6 +276,7 @@ def solve(
         turns_mean=_mean([float(len(row)) for row in turns]),
         invalid_rate=_mean([float(bool(turn.invalid)) for row in turns for turn in row]),
         errors=len(played) - len(good),
+        first_error=_first_error(played),
         metrics=env_metrics(good),
     )
 

@@ -42,7 +42,7 @@ class Expert:
     def __init__(self, game: Game) -> None:
         self.game = game
         self._moves = list(_moves(game))
-        self._base = self._relevant(_goal_bits(game)[0])
+        self._base = self._relevant(game.problem.goal[0])
 
     def plan(self, state: State, max_nodes: int = MAX_NODES) -> list[str] | None:
         """Commands from a state to the goal; empty if it holds already, None if none was found."""
@@ -147,7 +147,7 @@ class Expert:
         for move in self._base:
             blocked |= move.no
             wanted |= move.yes
-        blocked |= _goal_bits(self.game)[1]
+        blocked |= self.game.problem.goal[1]
         known = facts | wanted
         chosen = set(self._base)
         return [
@@ -235,10 +235,6 @@ def _moves(game: Game) -> Iterator[_Move]:
                 yield _Move(0, bit, 0, head, -1)
             for bit in bits_of(rule.no):
                 yield _Move(bit, 0, 0, head, -1)
-
-
-def _goal_bits(game: Game) -> tuple[int, int]:
-    return game.problem.goal
 
 
 def _path(paths: dict[int, tuple[int, int] | None], at: int) -> list[int]:

@@ -4,7 +4,8 @@
 
 Exit status: 0 if every observation, list of admissible commands, score, goal test and end agreed;
 1 at the first difference, printed with the game and the commands that led there; 2 if there was
-nothing to compare (no games, or the reference engine is not installed).
+nothing to compare (no games, or the reference engine is not installed). A game that neither engine
+takes, such as one whose goal is out of reach, is no difference.
 """
 
 from __future__ import annotations
@@ -215,6 +216,17 @@ def compare(path: Path, args: Args, rng: random.Random, progress: Progress) -> l
     return transcripts
 
 
+def refusal(path: Path) -> str:
+    """How the reference engine fails to start a game; empty if it does start it, or is missing."""
+    try:
+        Reference(path).reset()
+    except ImportError:
+        return ""
+    except (Exception, SystemExit) as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    return ""
+
+
 class DifferenceError(Exception):
     """The engines disagree."""
 
@@ -281,8 +293,11 @@ def main(args: Args) -> int:
             )
             return 2
         except GameError as error:
-            print(f"\nthis engine refuses a game: {error}", file=sys.stderr)
-            return 1
+            if not (theirs := refusal(path)):
+                print(f"\nthis engine refuses a game: {error}", file=sys.stderr)
+                return 1
+            print(f"\nneither engine takes {error} (the reference: {theirs})", file=sys.stderr)
+            continue
         except DifferenceError as difference:
             print(f"\n{difference}")
             return 1
@@ -290,8 +305,10 @@ def main(args: Args) -> int:
         progress.show(path.parent.parent.name)
     if sys.stderr.isatty():
         print(file=sys.stderr)
+    if not progress.done:
+        return 2
     print(
-        f"identical: {progress.games} games, {args.episodes} episodes each, "
+        f"identical: {progress.done} games, {args.episodes} episodes each, "
         f"{progress.steps} commands, goal reached {progress.won} times"
     )
     if args.record is not None:

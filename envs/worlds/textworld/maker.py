@@ -129,7 +129,7 @@ def main(folder: Path) -> int:
         options = GameOptions()
         options.path = str(folder / "game.z8")
         compile_game(game, options)
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:
         print(error, file=sys.stderr)
         return REFUSED
     except CouldNotCompileGameError:
