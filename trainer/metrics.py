@@ -9,7 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ludus.trainer.trajectory import Episode, Stop, usable
+from ludus.trainer.trajectory import Episode, Stop, TokenNode, usable
+
+TURNS = 8
+"""So many have curves of their own; where episodes are long, few reach much further alike."""
 
 
 def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, float]:
@@ -22,8 +25,9 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     Returns:
         Returns per role (the policy's, not an opponent's in that seat) and lengths, entropy (nats a
         sampled token), rates of bad replies, truncations and errors, sampled tokens per second, and
-        the longest run of one token in a reply (collapse to "!!!!" shows there first); of tasks for
-        one seat, the share solved, without a hint.
+        the longest run of one token in a reply (collapse to "!!!!" shows there first); of the first
+        turns, one by one, entropy and mean length; of tasks for one seat, the share solved, without
+        a hint.
     """
     good = usable(episodes)
     trajectories = [t for e in good for t in e.trajectories]
@@ -43,6 +47,13 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
         "rollout/invalid_rate": sum(bool(t.invalid) for t in turns) / max(len(turns), 1),
         "rollout/errors": float(len(episodes) - len(good)),
     }
+    by_turn: dict[int, list[TokenNode]] = {}
+    for node in actions:
+        by_turn.setdefault(node.turn, []).append(node)
+    for turn in range(min(len(by_turn), TURNS) if len(by_turn) > 1 else 0):
+        sampled = sum(len(node.ids) for node in by_turn[turn])
+        metrics[f"turn/{turn}/entropy"] = sum(sum(n.entropies) for n in by_turn[turn]) / sampled
+        metrics[f"turn/{turn}/tokens"] = sampled / len(by_turn[turn])
     for stop in Stop:
         metrics[f"stop/{stop}"] = sum(e.stop is stop for e in episodes) / max(len(episodes), 1)
     judged = [e.success and not e.hinted for e in good if e.success is not None]
