@@ -81,6 +81,17 @@ def test_the_process_random_is_neither_read_nor_changed() -> None:
     assert vars(textarena.core)["random"].random() == first
 
 
+def test_threads_that_start_at_once_do_not_disturb_each_other() -> None:
+    """Sokoban searches for its room in global variables."""
+
+    def start(seed: int) -> str:
+        return str(TextArena(game="Sokoban-v0").reset(seed=seed)[0])
+
+    expected = [start(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(start, range(4))) == expected
+
+
 def test_a_seat_hears_only_what_is_said_to_it() -> None:
     env: Any = ludus.make(ID, game="LiarsDice-v0-small")
     for seed in range(5):

@@ -16,6 +16,7 @@ import pickle
 import random
 import re
 import sys
+import threading
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -94,6 +95,7 @@ GAMES: Mapping[str, Game] = {
 }
 """Games that pass the checker in the tests, as `game=` takes them."""
 
+_starting = threading.Lock()  # Sokoban searches for its room in global variables
 _stream: ContextVar[random.Random | None] = ContextVar("_stream", default=None)
 
 
@@ -169,7 +171,7 @@ class TextArena(Hosted):
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         self._game = _new(self.params["game"], rng)
-        with _drawing_from(rng):
+        with _starting, _drawing_from(rng):
             self._game.reset(num_players=len(self.ROLES), seed=rng.getrandbits(31))
         self._game.state.error_allowance = _PATIENCE
         self._news = self._heard()
