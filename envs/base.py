@@ -8,14 +8,13 @@ not methods here.
 """
 
 import random
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import gymnasium
 
 from ludus.envs.conversation import Conversation
-from ludus.envs.definition import OnInvalid, like, one_of
+from ludus.envs.definition import OnInvalid, blame, like, one_of
 from ludus.envs.formats import FORMATS
 from ludus.envs.outcome import InvalidMove, Outcome, Replay
 from ludus.envs.skin import make_skin, skinned
@@ -145,28 +144,13 @@ class TextEnv(Conversation):
         try:
             self._setup(task, random.Random(task.seed))
         except Exception as error:
-            self._blame(error)
+            blame(error, task.params, self.PARAMS)
             raise
         for role, inbox in self._inbox.items():
             inbox.append(self._opening(role))
         self._next_turn()
         seat = self._waiting[0]
         return self.observe(seat), self._info(seat, "", {}, "")
-
-    def _blame(self, error: Exception) -> None:
-        """If an error may come from a parameter of another type than its default's, say so."""
-        place = error.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
-        if isinstance(error, ValueError) and module not in sys.stdlib_module_names:
-            return  # the author's own check
-        for name, value in self.task.params.items():
-            if name in self.PARAMS:
-                try:
-                    like(name, value, self.PARAMS[name])
-                except ValueError as reason:
-                    raise reason from error
 
     def _next_turn(self) -> None:
         """Find out who is to act, and prompt them."""

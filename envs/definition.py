@@ -1,6 +1,7 @@
 """What an environment is: the half of `TextEnv` that an author declares and writes."""
 
 import random
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -170,3 +171,27 @@ def like(name: str, value: object, default: object) -> None:
     said, kinds = _KINDS.get(type(default), ("", (object,)))
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in (*kinds, object)):
         raise ValueError(f"{name} must be {said}, such as {default!r}, got {value!r}")
+
+
+def blame(error: Exception, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """If an error may come from a parameter of another type than its default's, say so.
+
+    Args:
+        error: What building an environment or its world raised.
+        given: The parameters it was built with; those without a default are left out.
+        defaults: `Definition.PARAMS`.
+
+    Raises:
+        ValueError: That names the parameter, from the error.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    if isinstance(error, ValueError) and module not in sys.stdlib_module_names:
+        return  # the author's own check
+    for name in given.keys() & defaults.keys():
+        try:
+            like(name, given[name], defaults[name])
+        except ValueError as reason:
+            raise reason from error

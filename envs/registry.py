@@ -21,6 +21,7 @@ from gymnasium.envs.registration import parse_env_id
 from gymnasium.vector import AutoresetMode
 
 from ludus.envs.base import TextEnv
+from ludus.envs.definition import blame
 
 ENTRY_POINT_GROUP = "ludus.envs"
 _ID = re.compile(r"[\w-]+/[\w-]+-v\d+")
@@ -223,7 +224,12 @@ def make(id: str, **kwargs: Any) -> TextEnv:
         ValueError, TypeError: As the environment's constructor.
     """
     found = spec(id)
-    env = found.load()(**{**found.kwargs, **kwargs})
+    cls, given = found.load(), {**found.kwargs, **kwargs}
+    try:
+        env = cls(**given)
+    except Exception as error:
+        blame(error, given, cls.PARAMS)
+        raise
     env.spec = copy.deepcopy(gymnasium.spec(found.id))  # Gymnasium hands out its own record
     env.spec.kwargs.update(kwargs)
     return env

@@ -125,6 +125,7 @@ def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: 
         ("ludus/PythonMath-v1", {"tools": "python"}, "tools must be a list"),
         ("ludus/PythonMath-v1", {"tools": [1]}, "a tool's name must be a text"),
         ("ludus/Gymnasium-v1", {"words": 7}, "words must be a text"),
+        ("ludus/ReasoningGym-v1", {"config": True}, "config must be an object"),
     ],
 )
 def test_a_parameter_of_a_wrong_type_is_named(
