@@ -77,10 +77,10 @@ class DenseHouses(FewHouses):
 
 
 class FewCoins(CoinCollector):
-    """The same 64 games of TextWorld, and 32 others to judge by; 12 commands to find a coin."""
+    """The same 32 games of TextWorld, and 16 others to judge by; 12 commands to find a coin."""
 
     ENV_ID = "claims/FewCoins-v1"
-    SPLITS: ClassVar[Mapping[str, int]] = {"train": 64, "valid": 32}
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 32, "valid": 16}
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
