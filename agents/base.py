@@ -38,6 +38,12 @@ class Prepares(Protocol):
         """
 
 
+def others(env: TextEnv) -> str:
+    """Opponents that may play where search cannot, for messages."""
+    zero_sum = env.ZERO_SUM and len(env.ROLES) == 2
+    return "opponents nash or random" if zero_sum else "opponent random"
+
+
 def _random(argument: str) -> Agent:
     from ludus.agents.scripted import RandomAgent
 

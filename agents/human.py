@@ -39,9 +39,9 @@ class HumanAgent:
             if legal is None:
                 if text.casefold() == "quit":
                     raise Quit
-                return env.format.write(text)
-            if (move := pick(text, legal)) is not None:
-                return env.format.write(move)
+                return env.format.write(env._worded(text))
+            if (move := pick(text, list(legal))) is not None:
+                return legal[move]
             if text.casefold() in QUIT:
                 raise Quit
             console.print(f"[red]{escape(repr(text))} is no legal move.[/]")
@@ -88,6 +88,9 @@ def frame(console: Console, env: TextEnv, position: str) -> None:
         console.print(Panel.fit(escape(position), title=env.ENV_ID, padding=(0, 2)))
 
 
-def _moves(env: TextEnv, seat: str) -> list[str] | None:
+def _moves(env: TextEnv, seat: str) -> dict[str, str] | None:
+    """The legal moves, as they are shown and as they are written."""
     legal = env.legal_actions(seat)
-    return None if legal is None else [env.format.read(action) or action for action in legal]
+    if legal is None:
+        return None
+    return {env._worded(env.format.read(action) or action): action for action in legal}

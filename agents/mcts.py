@@ -22,6 +22,7 @@ import math
 import random
 from dataclasses import dataclass, field
 
+from ludus.agents.base import others
 from ludus.agents.solvers.minimax import hides_something
 from ludus.envs.base import TextEnv
 from ludus.envs.formats import FORMATS
@@ -76,13 +77,11 @@ class MCTSAgent:
             )
         if len(at.acting) != 1:
             raise ValueError(
-                f"mcts cannot play simultaneous moves, {env.ENV_ID} has them; "
-                "try the opponents nash or random"
+                f"mcts cannot play simultaneous moves, {env.ENV_ID} has them; try the {others(env)}"
             )
         if hides_something(at):
             raise ValueError(
-                f"mcts needs perfect information, {env.ENV_ID} hides some; "
-                "try the opponents nash or random"
+                f"mcts needs perfect information, {env.ENV_ID} hides some; try the {others(env)}"
             )
 
     def act(self, env: TextEnv, seat: str, rng: random.Random) -> str:

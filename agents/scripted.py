@@ -4,6 +4,7 @@ import json
 import random
 import re
 
+from ludus.agents.base import others
 from ludus.agents.solvers.cfr import solve
 from ludus.agents.solvers.game_tree import build_tree
 from ludus.agents.solvers.infosets import Key, infoset_key
@@ -126,7 +127,7 @@ class MinimaxAgent:
             try:
                 self._solved[game] = Minimax(env)
             except ValueError as error:
-                raise ValueError(f"{error}; try the opponents nash or random") from None
+                raise ValueError(f"{error}; try the {others(env)}") from None
         return self._solved[game]
 
 

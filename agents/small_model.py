@@ -135,8 +135,12 @@ def small_model(
         The model, in evaluation mode, and the tokenizer.
 
     Raises:
-        ValueError: If the sizes do not divide, or vocab_size is below 259.
+        ValueError: If a size is below 1, or they do not divide, or vocab_size is below 259.
     """
+    sizes = {"hidden": hidden, "layers": layers, "heads": heads, "kv_heads": kv_heads}
+    for name, size in {**sizes, "max_positions": max_positions}.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
     if hidden % (2 * heads) or heads % kv_heads:
         raise ValueError(
             f"hidden must be a multiple of 2 * heads and heads of kv_heads, "

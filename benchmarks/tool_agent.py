@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ludus.envs import registry
-from ludus.trainer.evaluate import held_out
+from ludus.envs.manifest import held_out
 from ludus.trainer.load import load_policy
 from ludus.trainer.metrics import read_metrics
 from ludus.trainer.rollout import Rollout

@@ -4,13 +4,13 @@ from ludus.envs.base import TextEnv
 from ludus.envs.formats import FORMATS, ActionFormat
 from ludus.envs.outcome import Golden, InvalidMove, Outcome, Replay, Verdict
 from ludus.envs.registry import UnknownEnv, make_vec, register, spec, specs, suite, suites
-from ludus.envs.task import Task, TaskSet, derive_seed
+from ludus.envs.task import Rows, Task, TaskSet, derive_seed
 from ludus.envs.text import Message, Obs, TextSpace
 
 __all__ = [
     "FORMATS", "ActionFormat", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay",
-    "Task", "TaskSet", "TextEnv", "TextSpace", "UnknownEnv", "Verdict", "derive_seed", "make_vec",
-    "register", "spec", "specs", "suite", "suites",
+    "Rows", "Task", "TaskSet", "TextEnv", "TextSpace", "UnknownEnv", "Verdict", "derive_seed",
+    "make_vec", "register", "spec", "specs", "suite", "suites",
 ]  # fmt: skip
 
 _BOARD = ("two-seat", "zero-sum", "board")

@@ -8,13 +8,14 @@ not methods here.
 """
 
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import gymnasium
 
 from ludus.envs.conversation import Conversation
-from ludus.envs.definition import OnInvalid, one_of
+from ludus.envs.definition import OnInvalid, like, one_of
 from ludus.envs.formats import FORMATS
 from ludus.envs.outcome import InvalidMove, Outcome, Replay
 from ludus.envs.skin import make_skin, skinned
@@ -76,14 +77,20 @@ class TextEnv(Conversation):
         if unknown := params.keys() - self.PARAMS.keys():
             kind, name = type(self).__name__, sorted(unknown)[0]
             raise TypeError(f"{kind} has no parameter {name!r}, it has: {sorted(self.PARAMS)}")
+        like("show_legal", show_legal, True)
+        like("penalty", penalty, -0.1)
         self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
         self.skin = None if skin is None else make_skin(skin, self.VOCABULARY, self.ENV_ID)
         self.format = FORMATS[format] if self.skin is None else skinned(FORMATS[format], self.skin)
         self.max_invalid = self.MAX_INVALID if max_invalid is None else max_invalid
+        like("max_invalid", self.max_invalid, 2)
         self.penalty = penalty
+        like("forfeit", self.FORFEIT if forfeit is None else forfeit, [-1.0, 1.0])
         self.forfeit = tuple(self.FORFEIT if forfeit is None else forfeit)
         if len(self.forfeit) != 2:
             raise ValueError(f"forfeit is two rewards (own, each other's), got {self.forfeit}")
+        for reward in self.forfeit:
+            like("forfeit", reward, -1.0)
         self.params = {**self.PARAMS, **params}
         self._config = {
             "split": split, "format": format, "show_legal": show_legal,
@@ -135,14 +142,39 @@ class TextEnv(Conversation):
     def start(self, task: Task, chance_seed: int) -> tuple[Obs, Info]:
         """Start an episode from exactly what decides it. `reset` and replay end up here."""
         self._begin(task, chance_seed)
-        self._setup(task, random.Random(task.seed))
+        try:
+            self._setup(task, random.Random(task.seed))
+        except Exception as error:
+            self._blame(error)
+            raise
         for role, inbox in self._inbox.items():
-            inbox.append(f"{self._rules(role)}\n{self.format.instruction}")
-        self._waiting = self._acting()
-        for seat in self._waiting:
-            self._prompt(seat)
+            inbox.append(self._opening(role))
+        self._next_turn()
         seat = self._waiting[0]
         return self.observe(seat), self._info(seat, "", {}, "")
+
+    def _blame(self, error: Exception) -> None:
+        """If an error may come from a parameter of another type than its default's, say so."""
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+        if isinstance(error, ValueError) and module not in sys.stdlib_module_names:
+            return  # the author's own check
+        for name, value in self.task.params.items():
+            if name in self.PARAMS:
+                try:
+                    like(name, value, self.PARAMS[name])
+                except ValueError as reason:
+                    raise reason from error
+
+    def _next_turn(self) -> None:
+        """Find out who is to act, and prompt them."""
+        self._waiting = tuple(self._acting())
+        if not self._waiting or not self._inbox.keys() >= {*self._waiting}:
+            raise ValueError(f"_acting must give seats of {self.ROLES}, got {self._acting()!r}")
+        for seat in self._waiting:
+            self._prompt(seat)
 
     def step(self, action: str, *, seat: str | None = None) -> tuple[Obs, float, bool, bool, Info]:
         """Take one seat's reply.
@@ -159,10 +191,13 @@ class TextEnv(Conversation):
 
         Raises:
             gymnasium.error.ResetNeeded: If the episode is over or was never started.
+            TypeError: If the action is no text.
             ValueError: If it is not that seat's turn.
         """
         if not self._waiting:
             raise gymnasium.error.ResetNeeded("the episode is over: call reset before step")
+        if not isinstance(action, str):
+            raise TypeError(f"an action is a text, got {action!r}")
         actor = self._waiting[0] if seat is None else seat
         if actor not in self._waiting:
             raise ValueError(f"{actor!r} is not to act now, {list(self._waiting)} are")
@@ -188,6 +223,8 @@ class TextEnv(Conversation):
                 if len(moves) > 1:  # in the order of seats, not of replies, which is a race's
                     moves = {role: moves[role] for role in self.ROLES if role in moves}
                 outcome = self._apply(moves)
+                if not isinstance(outcome, Outcome):
+                    raise TypeError(f"_apply must return an Outcome, it gave {outcome!r}")
         return self._finish_step(actor, outcome, problem)
 
     def _answer_invalid(self, actor: str, problem: str) -> Outcome:
@@ -209,12 +246,17 @@ class TextEnv(Conversation):
     def _finish_step(
         self, actor: str, outcome: Outcome, problem: str
     ) -> tuple[Obs, float, bool, bool, Info]:
-        for role, reward in outcome.rewards.items():
-            self._returns[role] += reward
-        if news := outcome.text:
-            for role in self.ROLES:
-                if said := news if isinstance(news, str) else news.get(role):
-                    self._inbox[role].append(said)
+        try:
+            for role, reward in outcome.rewards.items():
+                self._returns[role] += reward
+            if news := outcome.text:
+                told = dict.fromkeys(self.ROLES, news) if isinstance(news, str) else news
+                for role, said in told.items():
+                    if said:
+                        self._inbox[role].append(said)
+        except KeyError as error:
+            seats = ", ".join(self.ROLES)
+            raise ValueError(f"an Outcome names seat {error}, seats: {seats}") from None
         terminated = outcome.terminated
         truncated = not terminated and len(self._log) >= self.MAX_TURNS
         if terminated or truncated:
@@ -225,9 +267,7 @@ class TextEnv(Conversation):
         elif problem:
             self._prompt(actor)
         elif outcome is not _HELD:
-            self._waiting = self._acting()
-            for seat in self._waiting:
-                self._prompt(seat)
+            self._next_turn()
         seat = self._waiting[0] if self._waiting else ""
         info = self._info(seat, actor, outcome.rewards, problem)
         if outcome.parts:

@@ -63,12 +63,19 @@ class Conversation(Episode):
         in_time = len(plan) <= self.MAX_TURNS - len(self._log)
         return Golden(action=plan[0], plan=plan if in_time else None)
 
+    def _opening(self, seat: str) -> str:
+        """The first thing a seat is told."""
+        return f"{self._rules(seat)}\n{self.format.instruction}"
+
     def _prompt(self, seat: str) -> None:
         inbox = self._inbox[seat]
         if sight := self._observe(seat):
             inbox.append(sight)
         if self.show_legal and (legal := self._legal(seat)) is not None:
-            inbox.append(f"Legal actions: {', '.join(legal)}")
+            try:
+                inbox.append(f"Legal actions: {', '.join(legal)}")
+            except TypeError:
+                raise TypeError(f"moves are texts, _legal gave {legal!r}") from None
         self._flush(seat, inbox)
 
     def _worded(self, text: str) -> str:
@@ -76,5 +83,10 @@ class Conversation(Episode):
         return text if self.skin is None else self.skin.swap(text)
 
     def _flush(self, seat: str, inbox: list[str]) -> None:
-        self._transcripts[seat].append(Message("user", self._worded("\n".join(inbox))))
+        try:
+            text = "\n".join(inbox)
+        except TypeError:
+            wrong = next(said for said in inbox if not isinstance(said, str))
+            raise TypeError(f"seats are told texts, not {wrong!r}") from None
+        self._transcripts[seat].append(Message("user", self._worded(text)))
         inbox.clear()

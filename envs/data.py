@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from ludus.envs.definition import like
+
 
 def data_folder(
     given: str, env_id: str, name: str, *, content: str, holds: str, without: str
@@ -20,6 +22,7 @@ def data_folder(
     Raises:
         ValueError: If nobody says where it is, or there is no such folder.
     """
+    like("data", given, "FOLDER")
     variable = f"{name.upper()}_DATA"
     folder = given or os.environ.get(variable, "")
     if not folder:
@@ -28,5 +31,6 @@ def data_folder(
             f"holds {holds} ({without} needs no data)"
         )
     if not Path(folder).is_dir():
-        raise ValueError(f"{name}'s data folder {folder!r} does not exist")
+        problem = "is not a folder" if Path(folder).exists() else "does not exist"
+        raise ValueError(f"{name}'s data folder {folder!r} {problem}")
     return Path(folder)

@@ -62,12 +62,12 @@ class Definition(gymnasium.Env[str, str]):
         """Build the world from `{**self.PARAMS, **task.params}` and `rng`, which is seeded by
         `task.seed`. State lives in attributes of plain Python data; any attribute set here or
         later is state."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no _setup")
 
     def _rules(self, seat: str) -> str:
         """The first thing a seat is told: the rules, and what only it may know. Short and fixed
         first, private and varying last, so that prompts share their beginning."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no _rules")
 
     def _observe(self, seat: str) -> str:
         """What a seat sees when it is to act, beyond the news (`Outcome.text`) since its last
@@ -100,7 +100,7 @@ class Definition(gymnasium.Env[str, str]):
 
     def _apply(self, moves: Mapping[str, Any]) -> Outcome:
         """The transition: the move of every seat that was to act, all legal."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no _apply")
 
     def _secrets(self, seat: str) -> Sequence[str]:
         """Texts that no other seat may be shown before the end. For the checker."""
@@ -152,3 +152,21 @@ def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """Raise the ValueError that names a bad value and the allowed ones."""
     if value not in allowed:
         raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(map(str, allowed))}")
+
+
+_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    str: ("a text", (str,)),
+    list: ("a list", (list, tuple)),
+    dict: ("an object", (dict,)),
+}
+
+
+def like(name: str, value: object, default: object) -> None:
+    """Raise the ValueError that names a value whose JSON type is not its default's; None may be
+    anything."""
+    said, kinds = _KINDS.get(type(default), ("", (object,)))
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in (*kinds, object)):
+        raise ValueError(f"{name} must be {said}, such as {default!r}, got {value!r}")

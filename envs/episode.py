@@ -1,7 +1,7 @@
 """The state of an episode: what decides it, and how it is looked at, forked, hashed, recorded."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from ludus.envs.definition import Definition
@@ -49,6 +49,8 @@ class Episode(Definition):
         tasks = self._task_sets.get(split)
         if tasks is None:
             tasks = self._task_sets[split] = self.tasks(split, **self.params)
+            if not isinstance(tasks, TaskSet):
+                raise TypeError(f"tasks must give a TaskSet, such as Rows, it gave {tasks!r:.60}")
         size = len(tasks)
         index: int = options.get("index", draw % size)
         if not 0 <= index < size:
@@ -115,7 +117,11 @@ class Episode(Definition):
     def get_state(self) -> dict[str, Any]:
         """The episode and all that decides how it goes on; picklable. For `set_state`."""
         base = self._base_names
-        state = {k: v if k in base else copy_value(v) for k, v in self.__dict__.items()}
+        try:
+            state = {k: v if k in base else copy_value(v) for k, v in self.__dict__.items()}
+        except TypeError:
+            self._check_plain(copy_value)
+            raise
         # Of the base class's own attributes only these are changed in place.
         state["_log"] = self._log.copy()
         state["_reseeds"] = self._reseeds.copy()
@@ -162,4 +168,18 @@ class Episode(Definition):
         """Equal for equal positions: all that the author's hooks stored, who is to act, and moves
         held. Not how the position came about, nor the chance to come."""
         own = {k: v for k, v in self.__dict__.items() if k not in self._base_names}
-        return hash_value((own, self._waiting, self._moves))
+        try:
+            return hash_value((own, self._waiting, self._moves))
+        except TypeError:
+            self._check_plain(hash_value)
+            raise
+
+    def _check_plain(self, use: Callable[[Any], Any]) -> None:
+        """Raise the error that names the attribute that cannot be copied or hashed."""
+        for name, value in self.__dict__.items():
+            if name not in self._base_names:
+                try:
+                    use(value)
+                except TypeError as error:
+                    text = f"self.{name} is not plain data, which state must be: {error}"
+                    raise TypeError(text) from None

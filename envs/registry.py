@@ -9,9 +9,11 @@ import copy
 import difflib
 import importlib
 import importlib.metadata
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -21,6 +23,7 @@ from gymnasium.vector import AutoresetMode
 from ludus.envs.base import TextEnv
 
 ENTRY_POINT_GROUP = "ludus.envs"
+_ID = re.compile(r"[\w-]+/[\w-]+-v\d+")
 
 
 class UnknownEnv(ValueError):  # noqa: N818  # reads as what it is
@@ -43,12 +46,44 @@ class Spec:
     """Constructor arguments that make this id what it is."""
 
     def load(self) -> type[TextEnv]:
-        """The class."""
+        """The class.
+
+        Raises:
+            UnknownEnv: If there is none where it should be.
+        """
         if not isinstance(self.entry_point, str):
             return self.entry_point
         module, _, name = self.entry_point.partition(":")
-        loaded: type[TextEnv] = getattr(importlib.import_module(module), name)
-        return loaded
+        loaded: Any = getattr(_imported(module, self.id), name, None)
+        if not _is_env_class(loaded):
+            raise UnknownEnv(f"{self.id}: {module} has no TextEnv class {name!r}")
+        found: type[TextEnv] = loaded
+        _named(found, self.id)
+        return found
+
+
+def _is_env_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, TextEnv)
+
+
+def _named(env_class: type[TextEnv], id: str) -> None:
+    """Tell a class its id, if it has none of its own: one that it inherits is another's."""
+    if not vars(env_class).get("ENV_ID"):
+        env_class.ENV_ID = id
+
+
+def _imported(module: str, id: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if f"{module}.".startswith(f"{missing}."):
+            raise UnknownEnv(
+                f"no module {missing!r} to import {id!r} from, neither installed nor in this folder"
+            ) from error
+        if module.startswith("ludus."):
+            raise  # an extra, which the command line knows
+        raise UnknownEnv(f"{id}: {module} needs the module {missing!r}") from error
 
 
 _SPECS: dict[str, Spec] = {}
@@ -77,7 +112,8 @@ def register(
         kwargs: Constructor arguments.
 
     Raises:
-        ValueError: If the id is not of that form.
+        ValueError: If the id or the entry point is not of that form.
+        TypeError: If the entry point is something else.
     """
     try:
         namespace, _, version = parse_env_id(id)
@@ -85,8 +121,13 @@ def register(
         namespace = version = None
     if namespace is None or version is None:
         raise ValueError(f"an environment id is namespace/Name-vN, got {id!r}")
-    if isinstance(entry_point, type) and not entry_point.ENV_ID:
-        entry_point.ENV_ID = id
+    if isinstance(entry_point, str):
+        if not re.fullmatch(r"[\w.]+:\w+", entry_point):
+            raise ValueError(f"an entry point is module:Class, got {entry_point!r}")
+    elif not _is_env_class(entry_point):
+        raise TypeError(f"{id} must be a TextEnv class or module:Class, got {entry_point!r}")
+    else:
+        _named(entry_point, id)
     _SPECS[id] = Spec(id, entry_point, tuple(tags), dict(kwargs or {}))
     for suite_name in suites:
         members = _SUITES.setdefault(suite_name, [])
@@ -120,10 +161,7 @@ def spec(id: str) -> Spec:
     """
     if ":" in id:
         module, _, id = id.partition(":")
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise UnknownEnv(f"no module {error.name!r} to import {id!r} from") from error
+        _imported(module.removesuffix(".py"), id)
     if id not in _SPECS:
         _load_plugins()
     if id not in _SPECS:
@@ -133,11 +171,24 @@ def spec(id: str) -> Spec:
 
 def _instead(id: str) -> str:
     """What somebody may have meant by an id that nothing has."""
-    namespace, slash, _ = id.partition("/")
-    if slash and not any(known.startswith(f"{namespace}/") for known in _SPECS):
+    namespace, _, _ = id.partition("/")
+    proper = _ID.fullmatch(id) is not None
+    if proper and not any(known.startswith(f"{namespace}/") for known in _SPECS):
         return f"name the module that registers it as well, as in my_module:{id}"
-    near = difflib.get_close_matches(id, _SPECS, n=3, cutoff=0.4)
-    return f"nearest: {', '.join(near)}" if near else "ludus list shows those there are"
+    named = {_bare(known): known for known in _SPECS}
+    if near := difflib.get_close_matches(_bare(id), named, n=3, cutoff=0.6):
+        return f"nearest: {', '.join(named[name] for name in near)}"
+    if near := difflib.get_close_matches(id, _SUITES, n=1):
+        return f"did you mean the suite {near[0]}?"
+    if not proper:
+        return "an id is namespace/Name-vN, or my_module:namespace/Name-vN"
+    return "ludus list shows those there are"
+
+
+def _bare(id: str) -> str:
+    """An id's name alone, as far as people agree on how to write it."""
+    name = re.sub(r"-v\d+$", "", id.rpartition("/")[2])
+    return re.sub(r"[\W_]", "", name).casefold()
 
 
 def specs() -> list[Spec]:

@@ -57,7 +57,7 @@ def make_skin(spec: str, vocabulary: Sequence[str], game: str = "") -> Skin:
     >>> skin.swap(skin.swap("Check, or bet 1 chip.")), skin.swap("bet") == "bet"
     ('Check, or bet 1 chip.', False)
     """
-    kind, _, seed = spec.partition(":")
+    kind, _, seed = spec.partition(":") if isinstance(spec, str) else ("", "", "")
     if kind != _KIND or not (seed.isdecimal() and seed.isascii() and len(seed) <= 18):
         raise ValueError(f"a skin is {_KIND}:K with a number K, such as {_KIND}:1, not {spec!r}")
     if not vocabulary:

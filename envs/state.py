@@ -73,7 +73,7 @@ def _canonical(value: Any) -> str:
                 return f"{type(value).__qualname__}{_canonical(vars(value))}"
             except TypeError:
                 kind = type(value).__qualname__
-                raise TypeError(f"no hash for a {kind} in the state: override state_hash") from None
+                raise TypeError(f"a {kind} cannot be hashed") from None
 
 
 def hash_value(value: Any) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ludus.envs.base import Info, TextEnv
-from ludus.envs.definition import one_of
+from ludus.envs.definition import like, one_of
 from ludus.envs.outcome import Outcome
 from ludus.envs.registry import spec
 from ludus.envs.task import Task, TaskSet
@@ -29,9 +29,9 @@ TOOL_PARAMS: dict[str, Any] = {
 
 
 class UsesTools(TextEnv):
-    """Gives an environment tools: `class MyEnv(UsesTools, Plain)`, with `TOOL_PARAMS` in `PARAMS`.
+    """Gives an environment tools: `class MyEnv(UsesTools, Plain)`, or `(UsesTools, TextEnv)`.
 
-    Parameters, beside those of the plain environment:
+    Parameters, beside those of the plain environment, with `TOOL_PARAMS` as defaults:
         tools: Names, as `find_tool` knows them.
         call_format: A key of `CALL_FORMATS`.
         max_calls: Calls of a seat in an episode.
@@ -40,8 +40,16 @@ class UsesTools(TextEnv):
 
     metadata: dict[str, Any] = {**TextEnv.metadata, "blocking": True}  # noqa: RUF012
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.PARAMS = {**cls.PARAMS, **{k: v for k, v in TOOL_PARAMS.items() if k not in cls.PARAMS}}
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        for name, default in TOOL_PARAMS.items():
+            like(name, self.params[name], default)
+        for name in self.params["tools"]:
+            like("a tool's name", name, "python")
         one_of("call_format", self.params["call_format"], CALL_FORMATS)
         if self.params["max_calls"] < 0:
             raise ValueError(f"max_calls must be at least 0, got {self.params['max_calls']}")
@@ -77,12 +85,12 @@ class UsesTools(TextEnv):
         most: int = self.params["max_calls"]
         return most - self._calls_made.get(seat, 0)
 
-    def _rules(self, seat: str) -> str:
-        rules = super()._rules(seat)
+    def _opening(self, seat: str) -> str:
         if not (tools := self.tools()):
-            return rules
+            return super()._opening(seat)
         calls = f"You have {self.params['max_calls']} calls."
-        return f"{rules}\n\n{self.call_format.explain(tools)}\n{calls}\n"
+        explained = f"{self._rules(seat)}\n\n{self.call_format.explain(tools)}\n{calls}\n"
+        return f"{explained}\n{self.format.instruction}"
 
     def step(self, action: str, *, seat: str | None = None) -> Step:
         """As `TextEnv.step`; a reply that calls a tool is answered by its result.
@@ -173,7 +181,6 @@ def class_with_tools(env: type[TextEnv]) -> type[UsesTools]:
         {
             "__module__": __name__,
             "__doc__": env.__doc__,
-            "PARAMS": {**env.PARAMS, **TOOL_PARAMS},
             "metadata": {**env.metadata, "blocking": True},
         },
     )

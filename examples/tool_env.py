@@ -1,7 +1,7 @@
 """Tools: an environment and a tool of your own, which may be called before the answer."""
 
 import ludus
-from ludus.envs.toolenv import TOOL_PARAMS, UsesTools
+from ludus.envs.toolenv import UsesTools
 from ludus.testing import check_env
 from ludus.tools import tool
 from ludus.tools.calls import ToolCall
@@ -13,8 +13,11 @@ def count_letter(text: str, letter: str) -> int:
     return text.count(letter)
 
 
-class Letters(ludus.TextEnv):
+class Letters(UsesTools, ludus.TextEnv):
     """How often does a letter occur? Reward 1 for the right number."""
+
+    def tools(self):
+        return [count_letter]
 
     def _setup(self, task, rng):
         self._text = "".join(rng.choices("abcd", k=60))
@@ -32,16 +35,7 @@ class Letters(ludus.TextEnv):
         return ludus.Golden(action=self.format.write(answer), answer=answer)
 
 
-class LettersWithTool(UsesTools, Letters):
-    """`Letters`, and a tool that counts."""
-
-    PARAMS = TOOL_PARAMS
-
-    def tools(self):
-        return [count_letter]
-
-
-ludus.register("examples/Letters-v1", LettersWithTool, tags=("one-seat", "golden", "tools"))
+ludus.register("examples/Letters-v1", Letters, tags=("one-seat", "golden", "tools"))
 
 if __name__ == "__main__":
     check_env("examples/Letters-v1").raise_for_failures()

@@ -18,6 +18,7 @@ from ludus.envs import (
     Obs,
     Outcome,
     Replay,
+    Rows,
     Task,
     TaskSet,
     TextEnv,
@@ -45,9 +46,9 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 __version__ = "0.1.0"
 
 __all__ = [
-    "Agent", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay", "Task", "TaskSet",
-    "TextEnv", "TextSpace", "Verdict", "make", "make_agent", "make_vec", "register", "seat_view",
-    "small_model", "spec", "specs", "suite", "suites", "to_aec", "to_parallel",
+    "Agent", "Golden", "InvalidMove", "Message", "Obs", "Outcome", "Replay", "Rows", "Task",
+    "TaskSet", "TextEnv", "TextSpace", "Verdict", "make", "make_agent", "make_vec", "register",
+    "seat_view", "small_model", "spec", "specs", "suite", "suites", "to_aec", "to_parallel",
 ]  # fmt: skip
 
 
@@ -73,6 +74,8 @@ def make(
     Raises:
         ValueError: If the id, an opponent or a seat is unknown.
     """
+    if opponents is None and seat is not None:
+        raise ValueError(f"seat {seat!r} plays against opponents: name them too")
     env = _registry.make(env_id, **kwargs)
     if opponents is None:
         return env

@@ -13,19 +13,22 @@ import io
 import json
 import os
 import sys
+import warnings
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ludus import __version__
 
 COMMANDS = {
-    "list": "the environments, with seats, splits and tags",
+    "list": "the environments, all or by tag",
     "new": "write a working environment of your own, with its test",
     "check": "whether an environment keeps the protocol's promises",
     "play": "play an environment at the terminal, against any opponent",
     "train": "train a language model by a recipe",
     "eval": "play a policy against opponents, seat by seat, with confidence intervals",
+    "tasks": "the tasks that a policy is judged by, with hashes of their worlds, to be kept",
     "serve": "an environment to OpenEnv's clients, over WebSocket and HTTP",
     "tool": "run Python in a sandbox, or search a corpus, as an agent would",
     "serve-search": "a corpus over HTTP, as Search-R1's retrieval servers answer",
@@ -34,6 +37,7 @@ COMMANDS = {
 }
 
 Options = TypeVar("Options")
+_format_warning = warnings.formatwarning
 
 
 class UsageError(ValueError):
@@ -161,6 +165,7 @@ def run(args: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the `ludus` program."""
+    warnings.formatwarning = _warned
     sys.path.append(os.getcwd())  # as `python -m` does, so that "my_module:me/Game-v1" is found
     try:
         status = run(sys.argv[1:])
@@ -192,6 +197,15 @@ def main() -> None:
     sys.exit(status)
 
 
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, *place: Any, **line: Any
+) -> str:
+    """A warning of ours is one line; of others it keeps its place."""
+    if Path(filename).is_relative_to(Path(__file__).parent):
+        return f"ludus: {message}\n"
+    return _format_warning(message, category, filename, *place, **line)
+
+
 _ERRNOS = {
     errno.EACCES,
     errno.EADDRINUSE,
@@ -209,6 +223,7 @@ _ERRNOS = {
 
 _EXTRAS = {
     "torch": "train",
+    "jinja2": "train",
     "transformers": "train",
     "trl": "train",
     "datasets": "train",
@@ -234,4 +249,6 @@ def _is_users(error: BaseException) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    from ludus.cli import main as program  # as `ludus.cli`, whose errors are ours
+
+    program()

@@ -498,6 +498,93 @@ class Tiring(Duel):
         sum(range(self.EPISODES[0] * 200))
 
 
+class Counting(Duel):
+    """Looking at the position moves it on."""
+
+    def _observe(self, seat: str) -> str:
+        self._looks = getattr(self, "_looks", 0) + 1
+        return ""
+
+
+class Twins(Duel):
+    """One list under two names, of which a fork makes two."""
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, rng)
+        self._same = self._gains
+
+    def _observe(self, seat: str) -> str:
+        return f"{len(self._same)} moves."
+
+
+class Unformatted(Riddle):
+    """A plan that is right in one format alone."""
+
+    def golden(self, seat: str | None = None) -> Golden:
+        """Without `self.format.write`."""
+        right = super().golden(seat)
+        plan = tuple(self.format.read(action) or "" for action in right.plan or ())
+        return Golden(answer=right.answer, plan=plan)
+
+
+class Doubled(Duel):
+    """A move that is listed twice is drawn twice as often."""
+
+    MOVES = ("up", "up", "down", "hold")
+
+
+class Misspelt(Duel):
+    """Says that the splits are kept apart by what nothing knows."""
+
+    SPLIT_BY = "contents"  # type: ignore[assignment]
+
+
+class Coins(Duel):
+    """Two worlds, as they are declared."""
+
+    SPLIT_BY = "none"
+    CHANCES: ClassVar[tuple[float, ...]] = (0.5, 0.5)
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, rng)
+        side = task.params.get("side", rng.randrange(2))
+        self._numbers = dict(zip(self.ROLES, (300, 400 + side), strict=True))
+
+    @classmethod
+    def worlds(cls, **params: Any) -> Sequence[tuple[float, Task]]:
+        """One a side."""
+        found = enumerate(cls.CHANCES)
+        return [(p, Task(cls.ENV_ID, "worlds", i, i, {"side": i})) for i, p in found]
+
+
+class HalfOfIt(Coins):
+    """Chances that are none."""
+
+    CHANCES = (0.25, 0.25)
+
+
+class OneSide(Coins):
+    """Says that one of its worlds never comes."""
+
+    CHANCES = (1.0,)
+
+
+class Bare(Coins):
+    """Worlds without their chances."""
+
+    @classmethod
+    def worlds(cls, **params: Any) -> Any:
+        """Tasks alone."""
+        return [task for _, task in super().worlds(**params)]
+
+
+class OwnArgument(Duel):
+    """An argument that no record keeps."""
+
+    def __init__(self, size: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
 BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
     1: (Unjson, Unrendered, Unnamed),
     2: (HashOrder,),
@@ -505,13 +592,13 @@ BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
     4: (Hoarder,),
     5: (TouchyRender, Rewriter),
     6: (Siamese, SameDice),
-    7: (DigitCrash, FirstLetter, Picky, Impatient),
+    7: (DigitCrash, FirstLetter, Picky, Impatient, Doubled),
     8: (Generous, OddParts, UnevenForfeit, BothEnds, Infinite, Unsaid),
-    9: (Leaky, Choosy),
+    9: (Leaky, Choosy, Unformatted),
     10: (OpenHand,),
     12: (Caller, Configured),
-    13: (Unpicklable,),
-    11: (SharedWorlds, OneList),
+    13: (Unpicklable, OwnArgument),
+    11: (SharedWorlds, OneList, Misspelt, HalfOfIt, OneSide, Bare),
     14: (Tiring,),
     15: (Talkative,),
 }
@@ -520,6 +607,152 @@ BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
 BROKEN_IN_MANY_WAYS: Mapping[int, tuple[type[TextEnv], ...]] = {
     2: (OneDeck, OneTable),
     4: (Parrot,),
+    5: (Counting,),
+    6: (Twins,),
     9: (WrongPlan,),
 }
 """Caught by that item, and by others that play more than one episode or the golden replies."""
+
+
+# ---- unplayable: what item 0 must say -> environments -----------------------------------------
+
+
+class Unwritten(TextEnv):
+    """Has no hooks at all."""
+
+
+class Crash(Duel):
+    """A fault of the author's own."""
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        raise KeyError("oops")
+
+
+class Careless(Dice):
+    """Takes any text for a number."""
+
+    def _legal(self, seat: str) -> Any:
+        return None
+
+    def _parse(self, text: str, seat: str) -> Any:
+        return int(text)
+
+
+class Endless(Duel):
+    """Nobody ever wins."""
+
+    MAX_TURNS = 10**9
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        return Outcome()
+
+
+class Nobody(Duel):
+    """Goes on, but nobody is to act."""
+
+    def _acting(self) -> tuple[str, ...]:
+        return super()._acting() if not self._gains else ()
+
+
+class OneName(Duel):
+    """A seat where a tuple of seats belongs."""
+
+    def _acting(self) -> Any:
+        return "player_0"
+
+
+class Stranger(Duel):
+    """Rewards somebody else."""
+
+    def _end(self) -> Outcome:
+        return Outcome({"player0": 1.0}, terminated=True)
+
+
+class Whisper(Duel):
+    """Tells somebody else."""
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        outcome = super()._apply(moves)
+        outcome.text = {"player_2": "hello"}
+        return outcome
+
+
+class Nothing(Duel):
+    """Forgets to return."""
+
+    def _apply(self, moves: Mapping[str, Any]) -> Any:
+        super()._apply(moves)
+
+
+class Numbers(Duel):
+    """Moves that are no texts."""
+
+    def _legal(self, seat: str) -> Any:
+        return [1, 2]
+
+
+class Sight(Duel):
+    """Shows what is no text."""
+
+    def _observe(self, seat: str) -> Any:
+        return 7
+
+
+class Flowing(Duel):
+    """Holds what cannot be copied."""
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, rng)
+        self._rest = (i for i in range(3))
+
+
+class Listed(Duel):
+    """A list where a set of tasks belongs."""
+
+    @classmethod
+    def tasks(cls, split: str = "train", **params: Any) -> Any:
+        """No TaskSet."""
+        return [Task(cls.ENV_ID, split, 0, 0)]
+
+
+class Moved(Duel):
+    """Takes a name that the base class uses."""
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, rng)
+        self._moves = {}
+
+
+class Prompted(Duel):
+    """Takes the name of a method that the base class uses."""
+
+    def _prompt(self) -> str:  # type: ignore[override]
+        return "What now?"
+
+
+class Orphan(Duel):
+    """Forgets the base class's constructor."""
+
+    def __init__(self) -> None:
+        pass
+
+
+UNPLAYABLE: Mapping[str, type[TextEnv]] = {
+    "Unwritten has no _setup": Unwritten,
+    r"KeyError: 'oops', in _apply, broken_envs.py line \d+; the reply was '(up|down|hold)'$": Crash,
+    "in _parse, broken_envs.py line .* InvalidMove": Careless,
+    "not ended after 10000 turns, MAX_TURNS is 1000000000": Endless,
+    r"_acting must give seats of \('player_0', 'player_1'\), got \(\)": Nobody,
+    "_acting must give seats of .* got 'player_0'": OneName,
+    "names seat 'player0', seats: player_0, player_1": Stranger,
+    "names seat 'player_2', seats: player_0, player_1": Whisper,
+    "_apply must return an Outcome, it gave None": Nothing,
+    r"moves are texts, _legal gave \[1, 2\]": Numbers,
+    "told texts, not 7": Sight,
+    "self._rest is not plain data": Flowing,
+    r"tasks must give a TaskSet, such as Rows, it gave \[": Listed,
+    "Moved._setup sets self._moves, which is TextEnv's own": Moved,
+    "Prompted._prompt replaces a method of TextEnv": Prompted,
+    "the __init__ of Orphan does not call TextEnv's": Orphan,
+}
+"""What is said, as a pattern, of environments that no episode can be played in."""

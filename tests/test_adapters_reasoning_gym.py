@@ -11,7 +11,7 @@ import pytest
 
 import ludus
 from ludus.envs.adapters.reasoning_gym import ReasoningGym
-from ludus.envs.adapters.safe_answers import EVALUATED, PARSED, harmless
+from ludus.envs.adapters.safe_answers import EVALUATED, NUMBERS, PARSED, harmless
 from ludus.testing import check_env
 
 rg = pytest.importorskip("reasoning_gym")
@@ -44,7 +44,7 @@ def test_every_dataset(name: str) -> None:
         _, reward, terminated, _, info = env.step(golden.answer)
         assert (reward, terminated, info["outcome"]["success"]) == (1.0, True, True)
     *_, info = again.step("surely wrong \ud800 [[ \x00")
-    assert info["outcome"]["returns"]["player_0"] < 1 or name == "game_of_life_halting"
+    assert info["outcome"]["returns"]["player_0"] < 1
     assert random.getstate() == state
 
 
@@ -89,6 +89,40 @@ def test_no_answer_is_executed(name: str, tmp_path: Path) -> None:
     assert time.process_time() - start < 5
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        *((name, "1e-999999999999") for name in sorted(NUMBERS)),
+        ("coin_flip", "1E+999_999_999"),
+        ("complex_arithmetic", "nan"),
+        ("complex_arithmetic", "1+NaNj"),
+        ("game_of_life_halting", "who knows"),
+        ("intermediate_integration", "sin(" * 40 + "x" + ")" * 40),
+        ("intermediate_integration", "(x+y+z+w)**20*(a+b+c+d)**20"),
+        ("simple_integration", "*".join(f"(x+{i})" for i in range(60))),
+    ],
+)
+def test_no_answer_takes_long_or_is_right_by_chance(name: str, answer: str) -> None:
+    """As reasoning-gym comes, scoring these takes minutes or for ever, or gives 1."""
+    env: Any = ludus.make(ID, dataset=name)
+    env.reset(seed=0)
+    start = time.process_time()
+    assert env.verify(answer).score < 0.5
+    assert time.process_time() - start < 10
+
+
+def test_wrong_integrals_are_told_apart_in_bounded_time() -> None:
+    env: Any = ludus.make(ID, dataset="intermediate_integration")
+    start = time.process_time()
+    for seed in range(8):
+        env.reset(seed=seed)
+        answer = env.golden().answer
+        if "Integral" not in answer:  # it gives up on some, and takes no other answer
+            assert env.verify(f"({answer})*1").passed
+        assert not env.verify("-cos(4*x + 5)**3 + C").passed  # 20 million calls and more
+    assert time.process_time() - start < 60
+
+
 def test_harmless_arithmetic_is_still_judged() -> None:
     for answer in ("(3+4)*5/2", "x**3/3 - 2*cos(x) + C", "exp(2*x)/2", "-x**(1/2)", "sqrt(x)"):
         assert harmless("simple_integration", answer)
@@ -103,7 +137,8 @@ def test_harmless_arithmetic_is_still_judged() -> None:
         ({"dataset": "leg_count"}, "no dataset 'leg_count', nearest: leg_counting"),
         ({"config": {"seed": 1}}, "'seed', which is the task's"),
         ({"config": {"legs": 1}}, "cannot be made"),
-        ({"dataset": "composite"}, "cannot be made"),
+        ({"dataset": "composite"}, "mixes datasets"),
+        ({"dataset": "spell_backward", "config": {"data_file": "x"}}, "cannot be made"),
     ],
 )
 def test_what_cannot_be_played_is_one_line(settings: dict[str, Any], message: str) -> None:

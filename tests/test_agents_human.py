@@ -4,6 +4,7 @@ import io
 import os
 import pty
 import random
+import re
 import select
 import signal
 import subprocess
@@ -15,9 +16,13 @@ import pytest
 import ludus
 from ludus.agents.base import make_agent
 from ludus.commands.play import play
-from ludus.envs.games.kuhn import DEALS
+from ludus.envs.games.kuhn import DEALS, KuhnPoker
+from ludus.envs.games.negotiation import SimpleNegotiation
+from ludus.envs.skin import make_skin
 
 KUHN, TIC_TAC_TOE, GUESS = "ludus/KuhnPoker-v1", "ludus/TicTacToe-v1", "ludus/GuessNumber-v1"
+NEGOTIATION = "ludus/SimpleNegotiation-v1"
+TRADE = make_skin("obfuscated:3", SimpleNegotiation.VOCABULARY, NEGOTIATION)
 
 
 def type_in(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -39,6 +44,24 @@ def test_a_game_of_tic_tac_toe(
     assert "'ten' is no legal move." in shown
     assert "4 5 6" in shown
     assert ("You lose" if returns["player_1"] < 0 else "Draw") in shown
+
+
+def test_a_game_in_other_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skin = make_skin("obfuscated:3", KuhnPoker.VOCABULARY, KUHN)
+    bet, call = skin.swap("bet"), skin.swap("call")
+    type_in(monkeypatch, "bet", bet, call, call)
+    assert play(KUHN, opponent="nash", seed=1, skin="obfuscated:3") is not None
+    shown = capsys.readouterr().out
+    assert f"Legal actions: {skin.swap('check')}, {bet}\n" in shown
+    assert "'bet' is no legal move." in shown
+    words = set(re.findall(r"[a-z]+", shown.replace("'bet' is no legal", "").casefold()))
+    assert not words & {"check", "bet", "call", "fold", "card", "chip"}
+    trade = "[Offer: 1 {} -> 1 {}]".format(*map(TRADE.swap, ("wheat", "wood")))
+    type_in(monkeypatch, trade, "quit")
+    play(NEGOTIATION, opponent="negotiator", seed=1, skin="obfuscated:3")
+    assert "Invalid action" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -2,6 +2,8 @@
 
 import io
 import json
+import random
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
-from ludus.envs import TaskSet, TextEnv
+from ludus.envs import Task, TaskSet, TextEnv
 from ludus.testing import CheckFailed, Item, Report, check_env
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -20,7 +22,7 @@ ALL = tuple(range(1, 16))
 SLOW = {2, 12, 14}  # start processes or take their time: for broken toys run only where they count
 
 
-@pytest.mark.parametrize("env_class", toys.HEALTHY)
+@pytest.mark.parametrize("env_class", [*toys.HEALTHY, toys.Coins])
 def test_healthy_environments_pass_every_item(env_class: type[TextEnv]) -> None:
     report = check_env(env_class, episodes=8)
     report.raise_for_failures()
@@ -46,6 +48,31 @@ def test_faults_that_several_items_catch(number: int, env_class: type[TextEnv]) 
     assert check_env(env_class, items=[number])[number].status == "failed"
 
 
+@pytest.mark.parametrize(("pattern", "env_class"), toys.UNPLAYABLE.items())
+def test_what_cannot_be_played_is_said_once(pattern: str, env_class: type[TextEnv]) -> None:
+    report = check_env(env_class)
+    assert [(item.number, item.status) for item in report.items] == [(0, "failed")]
+    assert re.search(pattern, report[0].detail), report[0].detail
+
+
+def test_a_secret_that_another_seat_has_as_well_may_be_known_to_it() -> None:
+    class Equal(toys.Duel):
+        def _setup(self, task: Task, rng: random.Random) -> None:
+            super()._setup(task, rng)
+            self._numbers = dict.fromkeys(self.ROLES, rng.choice((1, 12)))
+
+    class Longer(toys.Duel):
+        def _setup(self, task: Task, rng: random.Random) -> None:
+            super()._setup(task, rng)
+            self._numbers = {"player_0": 1, "player_1": 12}
+
+        def _secrets(self, seat: str) -> list[str]:
+            return [f"number is {self._numbers[seat]}"]
+
+    assert check_env(Equal, items=[10], episodes=4)[10].status == "skipped"
+    check_env(Longer, items=[10], episodes=4).raise_for_failures()
+
+
 def test_details_name_what_was_seen() -> None:
     def detail(number: int, env_class: type[TextEnv]) -> str:
         return check_env(env_class, items=[number])[number].detail
@@ -56,6 +83,10 @@ def test_details_name_what_was_seen() -> None:
     assert "TOY_HINT" in detail(12, toys.Configured)
     assert "socket.connect" in detail(12, toys.Caller)
     assert "player_1" in detail(10, toys.OpenHand)
+    assert "_observe('player_" in detail(5, toys.Counting)
+    assert "self._gains and self._same are one list" in detail(6, toys.Twins)
+    assert "self.format.write" in detail(9, toys.Unformatted)
+    assert "'size'" in detail(13, toys.OwnArgument)
 
 
 def test_classes_defined_in_a_function_are_checked_in_other_processes_too() -> None:

@@ -5,17 +5,19 @@ import errno
 import io
 import json
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ludus import __version__, cli
-from ludus.envs import registry
+from ludus.envs import Task, registry
 from ludus.envs.registry import MissingExtra
 from ludus.trainer.config import RECIPES
 
@@ -134,6 +136,43 @@ MISTAKES = {
     "eval to no folder": (
         ["eval", "--policy", "RUN", "--out", "OUT/eval.json"],
         "there is no folder",
+    ),
+    "eval to a folder": (["eval", "--policy", "RUN", "--out", "EMPTY"], "is a folder, name a file"),
+    "eval against no name": (["eval", "--policy", "RUN", "--opponent"], "one or more names"),
+    "eval at no temperature": (
+        ["eval", "--policy", "RUN", "--temperature", "nan"],
+        "temperature must be 0 or more, got nan",
+    ),
+    "eval a deal that is none": (
+        ["eval", "--policy", "RUN", "--env-args", '{"deal": "ZZ"}'],
+        "unknown deal 'ZZ', allowed: JQ,",
+    ),
+    "eval no suite": (
+        ["eval", "--policy", "RUN", "--env", "spiral-heldut"],
+        "did you mean the suite spiral-heldout?",
+    ),
+    "train at no rate": (["train", "spiral", "--lr", "nan"], "lr must be finite, got nan"),
+    "train with no forfeit": (
+        ["train", "spiral", "--forfeit", "inf", "0"],
+        "forfeit must be finite, got inf",
+    ),
+    "train without a memory": (["train", "grpo", "--beta1", "1"], "beta1 must be in [0, 1), got 1"),
+    "train from no seed": (["train", "grpo", "--seed", str(2**63)], "seed must be less than 2**63"),
+    "train on all threads there are": (
+        ["train", "grpo", "--threads", "9999"],
+        "threads must be at most 1024, got 9999",
+    ),
+    "train against a person": (
+        ["train", "spiral", "--opponent", "human"],
+        "opponent cannot be human",
+    ),
+    "imitate a person": (
+        ["train", "spiral", "--warmstart-agent", "human"],
+        "warmstart_agent cannot be human",
+    ),
+    "train a model of nothing": (
+        ["train", "spiral", "--model", "small:heads=0", "--out", "OUT"],
+        "heads must be at least 1, got 0",
     ),
     "eval two to one file": (
         ["eval", "--policy", "RUN", "--env", "spiral-heldout", "--out", "FILE"],
@@ -333,6 +372,20 @@ def test_list(ludus: Ludus) -> None:
     }
 
 
+def test_what_cannot_be_loaded_does_not_hide_the_others(
+    ludus: Ludus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_SPECS", dict(registry._SPECS))
+    registry.register("toys/Lost-v1", "nowhere:Env")
+    status, out, err = ludus("list")
+    assert status == 0
+    assert "ludus/KuhnPoker-v1" in out
+    assert "toys/Lost-v1" not in out
+    assert err.startswith("ludus: toys/Lost-v1 left out: ")
+    assert err.count("\n") == 1
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
 def test_check(ludus: Ludus) -> None:
     status, out, _ = ludus("check", "ludus/TicTacToe-v1", "--json")
     assert status == 0
@@ -434,6 +487,62 @@ def test_eval_prints_a_table_and_writes_json(ludus: Ludus, run: Path, tmp_path: 
     beside.unlink()
 
 
+class Flaky(toys.Dice):
+    """Breaks in some worlds, as a server may."""
+
+    ENV_ID = "toys/Flaky-v1"
+    PARAMS: ClassVar[Mapping[str, Any]] = {"share": 0.5}
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        super()._setup(task, rng)
+        self._bad = rng.random() < {**self.PARAMS, **task.params}["share"]
+
+    def _parse(self, text: str, seat: str) -> Any:
+        if self._bad:
+            raise RuntimeError("the server is gone")
+        return super()._parse(text, seat)
+
+
+def test_episodes_that_break_are_told(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    registry.register("toys/Flaky-v1", Flaky)
+    game = ("eval", "--policy", str(run), "--env", "toys/Flaky-v1", "--episodes", "16")
+    out = tmp_path / "flaky.json"
+    status, _, err = ludus(*game, "--out", str(out))
+    (result,) = json.loads(out.read_text())["results"]
+    assert status == 0
+    assert 0 < result["errors"] == 16 - result["episodes"] < 16
+    assert result["first_error"] == "RuntimeError: the server is gone"
+    said = f"ludus: {result['errors']} episodes broke, the first with: {result['first_error']}\n"
+    assert err == said
+    status, _, err = ludus(*game, "--env-args", '{"share": 1.0}', "--out", str(out))
+    assert (status, err.split(",")[0]) == (1, "ludus: 16 episodes broke")
+
+
+def test_a_run_tells_of_episodes_that_broke(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    registry.register("toys/Flaky-v1", Flaky)
+    (model,) = run.glob("checkpoints/step-000002/model")
+    few = ("--episodes", "16", "--group-size", "2", "--steps", "1", "--eval-episodes", "2")
+    status, out, _ = ludus(
+        "train", "grpo", "--env", "toys/Flaky-v1", "--model", str(model), *few,
+        "--warmstart-steps", "0", "--out", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert status == 0
+    assert re.search(r"\d+ episodes of this step broke", out)
+
+
+def test_what_was_found_with_other_settings_is_kept(
+    ludus: Ludus, run: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("eval-*"))
+    names = []
+    for given in ((), ("--seed", "1"), (), ("--format", "boxed"), ("--seed", "1")):
+        _, out, _ = ludus("eval", "--policy", str(own), "--episodes", "3", *given)
+        names.append(Path(out.splitlines()[-1].removeprefix("written to ")).name)
+    plain = "eval-ludus-KuhnPoker-v1-random"
+    numbers = ("", "-2", "", "-3", "-2")
+    assert names == [f"{plain}{number}.json" for number in numbers]
+
+
 def test_a_model_is_an_opponent(
     ludus: Ludus, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -464,6 +573,33 @@ def test_any_model_is_evaluated_with_settings_of_its_own(
     assert json.loads(out.read_text())["env_args"] == {"high": 3, "format": "boxed"}
     shown = json.loads(out.read_text())["results"][0]
     assert (shown["episodes"], shown["invalid_rate"]) == (2, 1)
+
+
+def test_the_tasks_of_a_file_are_played(ludus: Ludus, run: Path, tmp_path: Path) -> None:
+    status, listed, err = ludus("tasks", "ludus/GuessNumber-v1", "--episodes", "3")
+    assert (status, err, listed.count("\n")) == (0, "", 5)
+    file, out = tmp_path / "tasks.json", tmp_path / "eval.json"
+    own = ("--env-args", '{"high": 3}')
+    file.write_text(ludus("tasks", "ludus/GuessNumber-v1", "--episodes", "3", *own, "--json")[1])
+    digest = json.loads(file.read_text())["digest"]
+    args = ("eval", "--policy", str(run), "--out", str(out))
+    assert ludus(*args, "--tasks", str(file), "--format", "boxed")[0] == 0
+    told = json.loads(out.read_text())
+    assert (told["tasks"], told["results"][0]["episodes"]) == (digest, 3)
+    assert told["env_args"] == {"high": 3, "format": "boxed"}
+    # Drawn by eval itself, they are the same.
+    assert ludus(*args, "--env", "ludus/GuessNumber-v1", *own, "--episodes", "3")[0] == 0
+    assert json.loads(out.read_text())["tasks"] == digest
+    for wrong, reason in (
+        (("--tasks", str(tmp_path / "none.json")), "none.json: No such file"),
+        (("--tasks", str(run / "run.json")), "no manifest of tasks"),
+        (("--tasks", str(file), "--split", "valid"), "--tasks says which tasks are played"),
+        (("--tasks", str(file), "--env", "ludus/KuhnPoker-v1"), "is of ludus/GuessNumber-v1"),
+    ):
+        status, _, err = ludus(*args, *wrong)
+        assert status == 2
+        assert reason in err
+        assert err.count("\n") == 1
 
 
 def test_a_suite_is_evaluated_game_by_game(
@@ -515,6 +651,16 @@ def test_play(ludus: Ludus) -> None:
     status, out, _ = ludus(*game, "--seat", "player_1", typed="")
     assert status == 0
     assert "you are player_1" in out
+
+
+def test_the_end_of_a_game_is_told_once(ludus: Ludus) -> None:
+    sums = ("play", "ludus/PythonMath-v1", "--env-args", '{"digits": 1}', "--seed", "0")
+    status, out, _ = ludus(*sums, typed="7\n")
+    assert status == 0
+    assert out.splitlines()[-1] == "Not solved: answered. Returns: player_0 +0"
+    registry.register("toys/Dice-v1", toys.Dice)
+    status, out, _ = ludus("play", "toys/Dice-v1", "--seed", "0", typed="stop\n")
+    assert out.splitlines()[-1] == "Draw. Returns: player_0 +0"
 
 
 def test_tasks_are_solved_by_split(ludus: Ludus, tmp_path: Path) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ludus.commands.new import write
+from ludus.commands.new import Kind, write
+
+KINDS: tuple[Kind, ...] = ("two-seats", "one-seat", "tools")
 
 
-def test_what_it_writes_passes_its_own_test(tmp_path: Path) -> None:
-    """That test runs the checker, a game, and minimax."""
+@pytest.mark.parametrize(("kind", "tests"), [("two-seats", 3), ("one-seat", 3), ("tools", 2)])
+def test_what_it_writes_passes_its_own_test(tmp_path: Path, kind: Kind, tests: int) -> None:
+    """That test runs the checker, and the rules by hand."""
     folder = tmp_path / "new"
-    said = run("new", "CountOn", "--folder", str(folder), cwd=tmp_path)
+    said = run("new", "CountOn", "--kind", kind, "--folder", str(folder), cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert "pytest test_count_on.py; ludus check count_on:me/CountOn-v1" in said.stdout
     assert sorted(path.name for path in folder.iterdir()) == ["count_on.py", "test_count_on.py"]
@@ -21,7 +24,7 @@ def test_what_it_writes_passes_its_own_test(tmp_path: Path) -> None:
         cwd=folder, capture_output=True, text=True,
     )  # fmt: skip
     assert tested.returncode == 0, tested.stdout
-    assert "3 passed" in tested.stdout
+    assert f"{tests} passed" in tested.stdout
 
 
 @pytest.mark.parametrize(
@@ -59,8 +62,9 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert (said.returncode, said.stderr.count("\n")) == (2, 1)
 
 
-def test_what_it_writes_is_formatted_and_typed(tmp_path: Path) -> None:
-    files = [str(path) for path in write("TidyGame", tmp_path)]
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_writes_is_formatted_and_typed(tmp_path: Path, kind: Kind) -> None:
+    files = [str(path) for path in write("TidyGame", tmp_path, kind=kind)]
     rules = "--select=E,F,UP,B,SIM,RUF,C4,N"
     for command in (
         ["ruff", "format", "--isolated", "--line-length=100", "--check"],

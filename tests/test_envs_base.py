@@ -3,10 +3,11 @@
 import copy
 import json
 import pickle
+import random
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import pytest
@@ -101,12 +102,58 @@ def test_rendering() -> None:
         ({"render_mode": "human"}, ValueError, "unknown render_mode"),
         ({"on_invalid": "cry"}, ValueError, "unknown on_invalid"),
         ({"forfeit": (1.0,)}, ValueError, "forfeit is two rewards"),
+        ({"forfeit": 1.0}, ValueError, "forfeit must be a list"),
+        ({"forfeit": (1.0, "a")}, ValueError, "forfeit must be a number, such as -1.0, got 'a'"),
+        ({"penalty": "x"}, ValueError, "penalty must be a number, such as -0.1, got 'x'"),
+        ({"max_invalid": 1.5}, ValueError, "max_invalid must be a whole number, such as 2"),
+        ({"show_legal": 1}, ValueError, "show_legal must be true or false, such as True, got 1"),
+        ({"skin": 3}, ValueError, "a skin is obfuscated:K"),
         ({"cards": 4}, TypeError, "has no parameter 'cards'"),
     ],
 )
 def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         ludus.make("ludus/KuhnPoker-v1", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "message"),
+    [
+        ("ludus/Pig-v1", {"goal": "x"}, "goal must be a whole number, such as 30, got 'x'"),
+        ("ludus/GuessNumber-v1", {"high": 1.5}, "high must be a whole number, such as 8, got 1.5"),
+        ("ludus/PythonMath-v1", {"call_cost": None}, "call_cost must be a number"),
+        ("ludus/PythonMath-v1", {"tools": "python"}, "tools must be a list"),
+        ("ludus/PythonMath-v1", {"tools": [1]}, "a tool's name must be a text"),
+        ("ludus/Gymnasium-v1", {"words": 7}, "words must be a text"),
+    ],
+)
+def test_a_parameter_of_a_wrong_type_is_named(
+    env_id: str, kwargs: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        ludus.make(env_id, **kwargs).reset(seed=0)
+
+
+def test_a_parameter_may_have_another_type_where_its_author_means_it() -> None:
+    class Either(toys.Duel):
+        PARAMS: ClassVar[Mapping[str, Any]] = {"goal": 1}
+
+        def _setup(self, task: Task, rng: random.Random) -> None:
+            super()._setup(task, rng)
+            goals = task.params["goal"]
+            if max(goals) > 3:
+                raise ValueError(f"goals are at most 3, got {goals}")
+
+    Either(goal=[1, 2]).reset(seed=0)
+    with pytest.raises(ValueError, match=r"goals are at most 3, got \[4\]"):
+        Either(goal=[4]).reset(seed=0)
+    with pytest.raises(ValueError, match="goal must be a whole number, such as 1, got None"):
+        Either(goal=None).reset(seed=0)
+
+
+def test_a_number_may_be_whole_and_a_default_of_none_takes_anything() -> None:
+    assert ludus.make("ludus/PythonMath-v1", call_cost=1).params["call_cost"] == 1
+    assert ludus.make("ludus/Nim-v1", piles=(1, 2)).params["piles"] == (1, 2)
 
 
 # ---- bad replies ----------------------------------------------------------------------------

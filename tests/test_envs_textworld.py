@@ -1,5 +1,6 @@
 """TextWorld's games: the same as TextWorld plays them, won by their plans, and a sound cache."""
 
+import errno
 import os
 import random
 import subprocess
@@ -118,6 +119,7 @@ def test_what_is_typed_goes_to_the_games_parser_where_that_is_wanted() -> None:
         ("ludus/TreasureHunter-v1", {"level": 31}, "level must be from 1 to 30, got 31"),
         ("ludus/Cooking-v1", {"go": 5}, "unknown go 5, allowed: 1, 6, 9, 12"),
         ("ludus/Cooking-v1", {"take": 2}, r"take is at most recipe \(1\), got 2"),
+        ("ludus/Cooking-v1", {"take": 0}, "take must be from 1 to 5, got 0"),
         ("ludus/Cooking-v1", {"cut": "yes"}, "cut is true or false, got 'yes'"),
     ],
 )
@@ -134,7 +136,27 @@ def test_a_game_that_cannot_be_made_leaves_nothing(
     order = Order("cooking", {"go": 3, "recipe": 1}, seed=1, split="train", by_content=False)
     with pytest.raises(ValueError, match="Cooking games can only have"):
         cache.compiled(order)
+    order = Order("cooking", {"go": 1, "recipe": 1}, seed=1, split="train", by_content=False)
+    with pytest.raises(ValueError, match="requires the 'take' skill"):
+        cache.compiled(order)
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(cache, "FOLDER", file)
+    with pytest.raises(OSError, match=r"TextWorld's cache: Not a directory.*file/locks"):
+        cache.compiled(SMALL)
+    monkeypatch.setattr(cache, "FOLDER", tmp_path)  # with a file that is none of ours in it
+    entry = cache.compiled(SMALL)
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.compiled(SMALL) == entry, "what is there can be used"
+    assert file.exists()
 
 
 def test_workers_make_a_game_once_and_the_cache_stays_in_bounds(

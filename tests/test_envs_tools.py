@@ -1,16 +1,17 @@
 """Environments with tools."""
 
 import pickle
-from collections.abc import Mapping
-from typing import Any
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import pytest
 
 import ludus
-from ludus.envs import Message, TextEnv
+from ludus.envs import Message, Outcome, Task, TextEnv
 from ludus.envs.toolenv import UsesTools, with_tools
 from ludus.testing import check_env
-from ludus.tools import TOOLS, ToolResult, tool
+from ludus.tools import TOOLS, Tool, ToolResult, tool
 from ludus.tools.calls import ToolCall
 
 GAMES = ("ludus/GuessNumber-v1", "ludus/KuhnPoker-v1", "ludus/TicTacToe-v1")
@@ -117,6 +118,16 @@ def test_memories_fork_with_the_episode() -> None:
     assert "a" not in obs.replace("tool_response", "")
 
 
+def test_a_fork_has_the_calls_that_are_left() -> None:
+    env = guessing(max_calls=2)
+    env.step(call(env, "notes", {"line": "a"}))
+    for own in (*env.fork(), env):
+        *_, info = own.step(call(own, "notes", {"line": "b"}))
+        assert info["tool_call"]["left"] == 0
+        *_, info = own.step(call(own, "notes", {"line": "c"}))
+        assert info["invalid"] == "no calls are left"
+
+
 def test_what_cannot_be_copied_forbids_forks() -> None:
     env = guessing(tools=["printer"])
     with pytest.raises(ValueError, match="cannot be forked"):
@@ -184,3 +195,36 @@ def test_a_call_among_simultaneous_moves_moves_nobody() -> None:
 def test_environments_with_tools_keep_the_protocol(env_id: str) -> None:
     env = with_tools(env_id, tools=["calculator"], call_format="hermes")
     check_env(env, episodes=6).raise_for_failures()
+
+
+class Counting(UsesTools, TextEnv):
+    """Rules, tools and parameters in one class."""
+
+    ENV_ID = "toys/Counting-v1"
+    PARAMS: ClassVar[Mapping[str, Any]] = {"most": 9}
+
+    def tools(self) -> Sequence[Tool]:
+        """One, whatever the parameter names."""
+        return [notes]
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        self._number = rng.randint(1, 9)
+
+    def _rules(self, seat: str) -> str:
+        return "Which number?"
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        right = moves["player_0"] == str(self._number)
+        return Outcome({"player_0": float(right)}, terminated=True, success=right)
+
+
+def test_one_class_may_have_both_rules_and_tools() -> None:
+    env = Counting()
+    obs, _ = env.reset(seed=0)
+    rules, _, rest = obs.partition("\n\n")
+    assert rules == "Which number?"
+    assert "notes" in rest
+    assert rest.endswith("You have 8 calls.\n\nReply with the action alone.")
+    assert env.params["most"] == 9
+    assert env.step(call(env, "notes", {"line": "x"}))[4]["tool_call"]["left"] == 7
+    check_env(Counting, items=[1, 2, 5, 6, 7, 8], episodes=4).raise_for_failures()

@@ -93,6 +93,11 @@ def test_opponents_must_fill_the_other_seats() -> None:
         seat_view(env, {"player_0": Chance()}, seat="player_0")
 
 
+def test_a_seat_without_opponents_is_none() -> None:
+    with pytest.raises(ValueError, match="seat 'player_1' plays against opponents: name them too"):
+        ludus.make("ludus/KuhnPoker-v1", seat="player_1")
+
+
 def test_opponents_that_always_end_it_first_are_an_error() -> None:
     env = ludus.make("ludus/KuhnPoker-v1", on_invalid="forfeit")
 

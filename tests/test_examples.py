@@ -69,16 +69,34 @@ def test_the_readme(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "count" / "metrics.jsonl").exists()
 
 
-def test_the_readme_names_only_what_exists() -> None:
-    text = (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?://", target):
+            continue
+        name, _, section = target.partition("#")
+        there = (page.parent / name).resolve() if name else page
+        assert there.exists(), target
+        assert not section or section in sections(there), target
+
+
+def sections(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
 
 
 def test_the_page_on_writing_environments(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "writing-environments.md").read_text()
-    (code,) = PYTHON_BLOCK.findall(page)
-    assert "a number from 1 to 3" in run("-c", code, cwd=tmp_path)
+    guess, capitals = PYTHON_BLOCK.findall(page)
+    assert "a number from 1 to 3" in run("-c", guess, cwd=tmp_path)
+    tried = 'from ludus.testing import check_env\ncheck_env("me/Capitals-v1").raise_for_failures()'
+    run("-c", f"{capitals}\n{tried}", cwd=tmp_path)
     for number, (name, check) in ITEMS.items():
         promise = " ".join((check.__doc__ or "").partition("\n\n")[0].split())
         assert f"| {number} | {name} | {promise} |" in page

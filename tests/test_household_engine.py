@@ -66,9 +66,25 @@ def test_parity_tells_the_first_difference(
     monkeypatch.setattr(Stub, "wrong_after", 3)
     assert parity.main(args) == 1
     told = capsys.readouterr().out
-    assert "house-0" in told
+    assert "crates" in told
     assert "'Something else.'" in told
     assert "only in the reference ['fly']" in told
+
+
+def test_parity_goes_on_where_neither_engine_takes_a_game(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(parity, "Reference", Stub)  # which refuses what ours does
+    (tmp_path / "a.tw-pddl").write_text(json.dumps(with_goal("(busy middle)")))
+    args = parity.Args(folder=tmp_path, episodes=1, steps=2)
+    assert parity.main(args) == 2
+    assert "the goal can never be reached (the reference: GameError" in capsys.readouterr().err
+    (tmp_path / "b.tw-pddl").write_text(json.dumps(data()))
+    assert parity.main(args) == 0
+    assert "identical: 1 games" in capsys.readouterr().out
+    monkeypatch.setattr(parity, "refusal", lambda path: "")
+    assert parity.main(args) == 1
+    assert "this engine refuses a game" in capsys.readouterr().err
 
 
 def test_parity_without_reference_or_games(
@@ -80,8 +96,9 @@ def test_parity_without_reference_or_games(
     monkeypatch.setattr(parity, "Reference", missing)
     assert parity.main(parity.Args(folder=DATA)) == 2
     assert parity.main(parity.Args(folder=tmp_path)) == 2
+    assert parity.main(parity.Args(folder=DATA, episodes=0)) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert "pip install" in lines[0]
 
 
@@ -151,6 +168,8 @@ def with_goal(goal: str) -> dict[str, Any]:
     return {**game, "pddl_problem": f"{game['pddl_problem'].split('(:goal')[0]}(:goal {goal}))"}
 
 
+DOUBLING = "".join(f'"twice{i}": [{{"rhs": "#twice{i + 1}##twice{i + 1}#"}}], ' for i in range(50))
+DOUBLING += '"twice50": [{"rhs": "."}], '
 BROKEN = {
     "no domain": without("pddl_domain"),
     "no grammar": without("grammar"),
@@ -168,6 +187,13 @@ BROKEN = {
     "undeclared object": changed("pddl_problem", "(at agent1 middle)", "(at agent2 middle)"),
     "unreachable goal": with_goal("(busy middle)"),
     "empty goal": with_goal("(and)"),
+    "contradictory goal": with_goal("(and (busy agent1) (not (busy agent1)))"),
+    "no variable": changed("pddl_domain", "(?a - agent ?p - place)", "(?a - agent p - place)"),
+    "intro with two types": changed("grammar", "You are in the", "{x | at(x:agent, x:place)}"),
+    "command with two types": changed("grammar", "go to {f}", "go to {x | at(x:agent, x:kind)}"),
+    "calls itself": changed("grammar", "#room#", "#intro#"),
+    "endless": changed("grammar", '"intro": [', f'{DOUBLING} "intro": [\n{{"rhs": "#twice0#"}},'),
+    "deep block": changed("grammar", '"intro": ', '"deep": ' + "[" * 10**5),
     "unsafe expression": changed("grammar", "{f.name}", "{f.__class__}"),
     "unknown type in a query": changed("grammar", "f:furniture, p:place", "f:couch, p:place"),
 }  # fmt: skip
@@ -188,7 +214,11 @@ def test_a_broken_game_is_one_clear_line(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"pddl_domain": "(de', "\x89PNG", "null", "[1, 2]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"pddl_domain": "(de', "\x89PNG", "null", "[1, 2]", "[" * 10**5, "9" * 9999],
+    ids=lambda text: text[:10],
+)
 def test_a_file_that_is_no_game_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "game.tw-pddl"
     path.write_bytes(text.encode("latin-1"))

@@ -11,7 +11,7 @@ import pytest
 import ludus
 from ludus.envs.check import check_env
 from ludus.envs.worlds.household.engine import NOTHING, Game, Play
-from ludus.envs.worlds.household.env import ALFWorld, Household
+from ludus.envs.worlds.household.env import ALFWorld, Household, game_files
 from ludus.envs.worlds.household.expert import Expert
 from ludus.envs.worlds.household.houses import SPLITS, TASKS, House, draw
 
@@ -96,6 +96,7 @@ def test_every_house_can_be_solved(params: dict[str, int]) -> None:
         ({"receptacles": 1}, "receptacles must be"),
         ({"objects": -1}, "objects must be"),
         ({"objects": "many"}, "objects must be"),
+        ({"receptacles": 100, "kind": TASKS[5], "split": "valid_unseen"}, "there are few layouts"),
     ],
 )
 def test_bad_parameters_are_refused(params: dict[str, Any], message: str) -> None:
@@ -110,11 +111,15 @@ def data_folder(tmp_path: Path) -> Path:
         folder = tmp_path / "json_2.1.1" / split / f"pick_{number}-Mug" / "trial_1"
         folder.mkdir(parents=True)
         shutil.copy(DATA / f"house-{number}.tw-pddl", folder / "game.tw-pddl")
-    for name in ("pick_movable_recep-x", "unsolvable-y"):
+    marks = {"pick_movable_recep-x": True, "unsolvable-y": False, "unsolvable-z": None}
+    for name, mark in marks.items():
         folder = tmp_path / "json_2.1.1" / "train" / name / "trial_1"
         folder.mkdir(parents=True)
-        game = {**json.loads((DATA / "house-0.tw-pddl").read_text()), "solvable": False}
-        (folder / "game.tw-pddl").write_text(json.dumps(game))
+        game = {"solvable": mark, **json.loads((DATA / "house-0.tw-pddl").read_text())}
+        game["solvable"] = mark
+        spaced = (",", ":") if mark is None else None
+        (folder / "game.tw-pddl").write_text(json.dumps(game, separators=spaced))
+    (tmp_path / "json_2.1.1/train/a_folder/trial_1/game.tw-pddl").mkdir(parents=True)
     return tmp_path
 
 
@@ -135,14 +140,33 @@ def test_alfworld_reads_its_folder(data_folder: Path) -> None:
     assert [task.params["game"].split("/")[2] for task in only] == ["pick_1-Mug"]
 
 
+def test_the_order_of_tasks_is_not_the_file_systems(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reported elsewhere: ALFWorld's tasks came as the disk listed them."""
+    rglob = Path.rglob
+
+    def keys(*, backwards: bool) -> list[str]:
+        def listed(self: Path, name: str) -> list[Path]:
+            return sorted(rglob(self, name), reverse=backwards)
+
+        monkeypatch.setattr(Path, "rglob", listed)
+        game_files.cache_clear()
+        return [task.key for task in ALFWorld.tasks("train", data=str(data_folder))]
+
+    assert keys(backwards=True) == keys(backwards=False)
+
+
 def test_alfworld_says_what_is_missing(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALFWORLD_DATA", raising=False)
     with pytest.raises(ValueError, match="set ALFWORLD_DATA"):
         ludus.make("ludus/ALFWorld-v1")
     with pytest.raises(ValueError, match="does not exist"):
         ludus.make("ludus/ALFWorld-v1", data=str(data_folder / "nowhere"))
-    with pytest.raises(ValueError, match="no games of split 'valid_seen'"):
+    with pytest.raises(ValueError, match="no games of split 'valid_seen': they lie at"):
         ludus.make("ludus/ALFWorld-v1", data=str(data_folder), split="valid_seen")
+    with pytest.raises(ValueError, match="is not a folder"):
+        ludus.make("ludus/ALFWorld-v1", data=__file__)
     with pytest.raises(ValueError, match="unknown split"):
         ludus.make("ludus/ALFWorld-v1", data=str(data_folder), split="test")
     game = data_folder / "json_2.1.1/valid_unseen/pick_2-Mug/trial_1/game.tw-pddl"

@@ -2,29 +2,49 @@
 And what must: losses point where they say."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from ludus.trainer.advantages.trees import shared_means
 from ludus.trainer.batch import pack
-from ludus.trainer.corrections import CORRECTIONS, StepTokens, mismatch, sequence_tis
-from ludus.trainer.learner import Coefficients, Learner
-from ludus.trainer.loss import LOSSES, Aggregation, PolicyLoss, Segments, masked, ppo, token_weights
+from ludus.trainer.corrections import (
+    CORRECTIONS,
+    StepTokens,
+    correct,
+    mismatch,
+    sequence_tis,
+)
+from ludus.trainer.learner import Coefficients, Learner, frozen_copy
+from ludus.trainer.loss import (
+    AGGREGATIONS,
+    LOSSES,
+    Aggregation,
+    PolicyLoss,
+    Segments,
+    masked,
+    ppo,
+    sequence_mask,
+    token_weights,
+)
 from ludus.trainer.loss.sequence import gspo
+from ludus.trainer.parts import make_part
 from ludus.trainer.regularizers import EPO, AdaptiveEntropy, KLCov, LpReg, Regularizer, kl_estimate
 from ludus.trainer.trajectory import TokenNode, Trajectory, Turn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trainer_parts import conversations, micro_batch, path, sampled, tiny, trajectory
 
-MODEL = tiny()[0]
+MODEL, MAGNET = tiny()[0], frozen_copy(tiny(seed=5)[0])
 
 
 def stale(t: Trajectory) -> Trajectory:
@@ -54,30 +74,48 @@ def gradient(
     *,
     aggregation: Aggregation = "seq-mean-token-mean",
     entropy: float = 0.0,
-    correction: str = "",
-    regularizer: Regularizer | None = None,
+    correction: Sequence[str] = (),
+    regularizer: Sequence[Callable[[], Regularizer]] = (),
+    metrics: dict[str, float] | None = None,
+    norm: float = 30.0,
+    kl: str = "",
     **packing: Any,
 ) -> Tensor:
-    """The gradient of one optimizer step, which is not made."""
+    """The gradient of one optimizer step, which is not made; and what it logs."""
     own = Learner(
         MODEL,
         loss,
         grad_clip=1e9,
-        corrections=[CORRECTIONS[correction]()] if correction else [],
-        regularizers=[] if regularizer is None else [regularizer],
+        corrections=[CORRECTIONS[name](**SETTINGS.get(name, {})) for name in correction],
+        regularizers=[make() for make in regularizer],
+        magnet=MAGNET if kl else None,
+        kl_estimate=kl or "exact",
     )
     found: list[Tensor] = []
     optimizer: Any = own.optimizer
     optimizer.step = lambda: found.append(
         torch.cat([p.grad.flatten() for p in own.parameters if p.grad is not None])
     )
-    own.update(
-        pack(trajectories, advantages, aggregation=aggregation, **packing),
-        Coefficients(lr=0.0, entropy=entropy, kl=0.0),
+    said = own.update(
+        pack(trajectories, advantages, aggregation=aggregation, norm=norm, **packing),
+        Coefficients(lr=0.0, entropy=entropy, kl=0.1 if kl else 0.0),
         version=1,
-        weigh=partial(token_weights, aggregation=aggregation),
+        weigh=partial(token_weights, aggregation=aggregation, norm=norm),
     )
+    if metrics is not None:
+        metrics |= said
     return found[0]
+
+
+SETTINGS: dict[str, dict[str, float]] = {
+    "tis": {"cap": 1.1},
+    "sequence_tis": {"cap": 1.05},
+    "geometric": {"low": 0.95, "high": 1.05},
+    "k3": {"limit": 0.02},
+    "token_bounds": {"low": 0.8, "high": 1.2},
+    "clip_cov": {"part": 0.1, "low": 0.05, "high": 5.0},
+}
+"""Of corrections, so that each takes some of the tokens and leaves some."""
 
 
 def epo() -> EPO:
@@ -86,35 +124,54 @@ def epo() -> EPO:
     return part
 
 
+def epo_by_turn() -> EPO:
+    part = EPO(weight=0.1, low=0.9, high=1.01, steps=10, reference="turn")
+    part.total, part.done, part.turns = 4.0, 1, {0: (4.0, 1), 1: (12.0, 2)}
+    return part
+
+
 def adaptive() -> AdaptiveEntropy:
     return AdaptiveEntropy(target=9.0, start=0.3)
 
+
+TERMS: dict[str, Callable[[], Regularizer]] = {
+    "epo": epo,
+    "epo by turn": epo_by_turn,
+    "adaptive": adaptive,
+    "lp_reg": lambda: LpReg(beta=5.0, rare=0.9, kappa=0.6),
+    "kl_cov": lambda: KLCov(part=0.2),
+}
 
 METHODS: dict[str, dict[str, Any]] = {
     **{name: {"loss": make()} for name, make in LOSSES.items()},
     "gspo wide": {"loss": gspo(0.5, 0.5)},
     "gspo turn": {"loss": gspo(0.5, 0.5, "turn")},
     "masked": {"loss": masked(ppo(), 0.0)},
-    **{f"with {name}": {"loss": ppo(), "correction": name} for name in CORRECTIONS},
-    "with bounds that reject": {"loss": ppo(0.9, 9.0), "correction": "token_bounds"},
-    "epo": {"loss": ppo(), "regularizer": epo},
-    "adaptive": {"loss": ppo(), "regularizer": adaptive},
-    "lp_reg": {"loss": ppo(), "regularizer": lambda: LpReg(rare=0.5, kappa=1e-3)},
-    "kl_cov": {"loss": ppo(), "regularizer": lambda: KLCov(part=1e-6)},
+    **{f"with {name}": {"loss": ppo(), "correction": [name]} for name in CORRECTIONS},
+    **{name: {"loss": ppo(), "regularizer": [make]} for name, make in TERMS.items()},
     "entropy": {"loss": ppo(), "entropy": 0.1},
+    **{f"kl {kind}": {"loss": ppo(), "kl": kind} for kind in ("exact", "k2", "k3", "k3+")},
 }
 
 
 def of(name: str, trajectories: Any, advantages: Any, **packing: Any) -> Tensor:
-    method = dict(METHODS[name])
-    make = method.pop("regularizer", None)
-    return gradient(
-        trajectories, advantages, regularizer=make() if make else None, **method, **packing
-    )
+    return gradient(trajectories, advantages, **METHODS[name], **packing)
 
 
 def assert_equal(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_part_acts(name: str) -> None:
+    """What would change nothing would change nothing however a step is laid out."""
+    noted: dict[str, float] = {}
+    found = of(name, TRAJECTORIES, ADVANTAGES, metrics=noted)
+    assert found.abs().max() > 1e-2
+    if name != "ppo":
+        assert not torch.allclose(found, of("ppo", TRAJECTORIES, ADVANTAGES), atol=1e-4)
+    if name in ("with geometric", "with k3", "with token_bounds", "with clip_cov"):
+        assert 0 < noted["mismatch/rejected"] < 1
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -125,16 +182,80 @@ def test_layout_does_not_matter(name: str) -> None:
     assert_equal(of(name, TRAJECTORIES[::-1], ADVANTAGES[::-1], micro_tokens=40), whole)
 
 
-COPIED: list[tuple[str, Aggregation]] = [
-    *((name, "seq-mean-token-mean") for name in METHODS if "clip_cov" not in name),
-    *((name, "token-mean") for name in ("ppo", "gspo wide", "epo", "with tis")),
-]
+FORMS: dict[str, PolicyLoss] = {
+    name: method["loss"] for name, method in METHODS.items() if method.keys() == {"loss"}
+}
 
 
-@pytest.mark.parametrize(("name", "aggregation"), COPIED)
-def test_copies_do_not_matter(name: str, aggregation: Aggregation) -> None:
-    once = of(name, TRAJECTORIES, ADVANTAGES, aggregation=aggregation)
-    twice = of(name, TRAJECTORIES * 2, ADVANTAGES * 2, aggregation=aggregation)
+@st.composite
+def compositions(draw: st.DrawFn) -> dict[str, Any]:
+    """Any loss under any aggregation, with any corrections and any terms."""
+    return {
+        "loss": FORMS[draw(st.sampled_from(sorted(FORMS)))],
+        "aggregation": draw(st.sampled_from(AGGREGATIONS)),
+        "correction": draw(st.lists(st.sampled_from(sorted(CORRECTIONS)), unique=True, max_size=2)),
+        "regularizer": [
+            TERMS[name]
+            for name in draw(st.lists(st.sampled_from(sorted(TERMS)), unique=True, max_size=2))
+        ],
+        "entropy": draw(st.sampled_from((0.0, 0.1))),
+        "kl": draw(st.sampled_from(("", "exact", "k2", "k3", "k3+"))),
+    }
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    method=compositions(),
+    order=st.permutations(range(len(TRAJECTORIES))),
+    bin_tokens=st.integers(1, 80),
+    micro_tokens=st.integers(1, 200),
+    trained=st.lists(st.booleans(), min_size=40, max_size=40),
+)
+def test_whatever_is_composed_layout_and_untrained_turns_do_not_matter(
+    method: dict[str, Any],
+    order: list[int],
+    bin_tokens: int,
+    micro_tokens: int,
+    trained: list[bool],
+) -> None:
+    """Neither the gradient nor a number of the log, and nothing that is not trained is read."""
+    rest = iter(trained)
+    keep = [(True, *(next(rest) for _ in t.turns[1:])) for t in TRAJECTORIES]
+    said: dict[str, float] = {}
+    other: dict[str, float] = {}
+    whole = gradient(TRAJECTORIES, ADVANTAGES, keep=keep, metrics=said, **method)
+    found = gradient(
+        [unread(TRAJECTORIES[i], keep[i]) for i in order],
+        [[a if k else 1e6 for a, k in zip(ADVANTAGES[i], keep[i], strict=True)] for i in order],
+        keep=[keep[i] for i in order],
+        metrics=other,
+        bin_tokens=bin_tokens,
+        micro_tokens=micro_tokens,
+        **method,
+    )
+    assert_equal(found, whole)
+    assert other == pytest.approx(said, rel=1e-3, abs=1e-5)
+
+
+def unread(t: Trajectory, keep: Sequence[bool]) -> Trajectory:
+    """The same with nonsense noted of turns that are not trained."""
+    leaf: TokenNode | None = None
+    for node in t.leaf.path():
+        fields: dict[str, Any] = {"parent": leaf}
+        if node.is_action and not keep[node.turn]:
+            nonsense = {"logps": -50.0, "entropies": 50.0}
+            fields |= {name: (value,) * len(node.ids) for name, value in nonsense.items()}
+        leaf = replace(node, **fields)
+    assert leaf is not None
+    return replace(t, leaf=leaf)
+
+
+@settings(max_examples=40, deadline=None)
+@given(method=compositions().filter(lambda method: "clip_cov" not in method["correction"]))
+def test_copies_do_not_matter(method: dict[str, Any]) -> None:
+    """Of clip_cov's random choice one copy may be another's."""
+    once = gradient(TRAJECTORIES, ADVANTAGES, **method)
+    twice = gradient(TRAJECTORIES * 2, ADVANTAGES * 2, norm=60.0, **method)
     assert_equal(twice, once)
 
 
@@ -202,6 +323,37 @@ def test_gspo_has_the_gradient_of_its_sequence_form() -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-5)
 
 
+def sequences(logp: Tensor, row: Tensor) -> list[Tensor]:
+    return [logp[row == r] for r in range(int(row.max()) + 1)]
+
+
+def by_sequence(name: str, d: Tensor, a: Tensor) -> Tensor:
+    """The loss of one sequence from its log-ratios and its advantage."""
+    if name == "opmd:tau=0.3":
+        return (a - 0.3 * d.sum()) ** 2 / (2 * 0.3)
+    clipped = d.clamp(-0.1, 0.2)  # gmpo: the more pessimistic of the two
+    chosen = torch.minimum(d, clipped) if a > 0 else torch.maximum(d, clipped)
+    return -chosen.mean().exp() * a
+
+
+@pytest.mark.parametrize("name", ["gmpo:clip_low=0.1,clip_high=0.2", "opmd:tau=0.3"])
+def test_losses_of_sequences_have_the_gradient_of_their_definition(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    row = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 3])
+    behind = torch.randn(10, generator=generator, dtype=torch.float64)
+    start = behind + 0.3 * torch.randn(10, generator=generator, dtype=torch.float64)
+    advantage = torch.tensor([1.0, -1.0, 0.5, -2.0], dtype=torch.float64)
+    ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
+    losses, _ = make_part("loss", name, LOSSES)(
+        ours, behind, advantage[row], Segments(row, row * 0)
+    )
+    mode: Aggregation = "seq-mean-token-sum" if name.startswith("opmd") else "seq-mean-token-mean"
+    (token_weights(row, mode).double() * losses).sum().backward()  # type: ignore[no-untyped-call]
+    parts = zip(sequences(theirs - behind, row), advantage, strict=True)
+    torch.stack([by_sequence(name, d, a) for d, a in parts]).mean().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-5)
+
+
 def test_losses_do_not_mix_sequences() -> None:
     at = Segments(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]))
     logp, zero = torch.tensor([0.2, 0.4, 3.0]), torch.zeros(3)
@@ -239,6 +391,20 @@ def test_weights_of_tokens_have_the_shape_of_the_losses() -> None:
         assert not factor.requires_grad
 
 
+def test_mismatch_is_measured_from_what_sampled() -> None:
+    # Two tokens; the policy that sampled (mu) and the learner (pi) are known in full, so that every
+    # estimate is exact in expectation: here the tokens are drawn as often as mu says.
+    mu, pi = torch.tensor([0.75, 0.25]), torch.tensor([0.5, 0.5])
+    drawn = torch.tensor([0, 0, 0, 1])
+    tokens = step_tokens((pi / mu).log()[drawn], drawn * 0)
+    found = mismatch(tokens)
+    kl = float((mu * (mu / pi).log()).sum())
+    chi2 = float(((pi - mu) ** 2 / mu).sum())
+    expected = {"k1": kl, "k3": kl, "chi2": chi2, "ratio_mean": 1.0, "ratio_max": 2.0,
+                "ess": 1 / (1 + chi2)}  # fmt: skip
+    assert found == pytest.approx({f"mismatch/{k}": v for k, v in expected.items()}, rel=1e-5)
+
+
 def test_without_mismatch_nothing_is_corrected() -> None:
     tokens = step_tokens(torch.zeros(4), torch.tensor([0, 0, 1, 1]))
     for name, make in CORRECTIONS.items():
@@ -248,6 +414,50 @@ def test_without_mismatch_nothing_is_corrected() -> None:
     numbers = mismatch(tokens)
     assert numbers["mismatch/ess"] == 1.0
     assert numbers["mismatch/k3"] == numbers["mismatch/chi2"] == 0.0
+
+
+def test_factors_multiply_and_rejections_leave_the_denominators() -> None:
+    batch = micro_batch(rows=(0, 0, 1, 1, 1), turns=(0,) * 5)
+    d = torch.tensor([0.5, 0.0, 0.1, 2.0, -0.1])  # the first and the fourth are rejected
+    names = ("token_bounds", "tis:cap=1.09", "tis:cap=1.05")
+    corrections = [make_part("correction", name, CORRECTIONS) for name in names]
+    own = exp(-0.1)
+    expected = {
+        "seq-mean-token-mean": [0, 0.5, 0.25 * 1.09 * 1.05, 0, 0.25 * own**2],
+        "token-mean": [0, 1 / 3, 1.09 * 1.05 / 3, 0, own**2 / 3],
+    }
+    mode: Aggregation
+    for mode in ("seq-mean-token-mean", "token-mean"):
+        (found,), noted = correct(
+            corrections, [batch], [d], partial(token_weights, aggregation=mode)
+        )
+        assert found.weight_N.tolist() == pytest.approx(expected[mode], rel=1e-6)
+        assert noted["mismatch/rejected"] == pytest.approx(0.4)
+        assert noted["mismatch/ratio_max"] == pytest.approx(exp(2.0))  # before any cap
+
+
+def test_a_sequence_is_masked_by_its_mean_advantage() -> None:
+    at = Segments(torch.zeros(2, dtype=torch.int64), torch.tensor([0, 1]))
+    less, before = torch.full((2,), -2.0), torch.full((2,), -1.0)
+    for advantage, stays in (([1.0, -3.0], False), ([3.0, -1.0], True)):
+        found = sequence_mask(less, before, torch.tensor(advantage), at, 0.5)
+        assert found.tolist() == [stays] * 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("tis:cap=0", "cap must be more than 0"),
+        ("sequence_tis:cap=-1", "cap must be more than 0"),
+        ("geometric:low=1.1,high=1.2", "a ratio of 1 must be inside"),
+        ("token_bounds:low=-1", "a ratio of 1 must be inside"),
+        ("k3:limit=0", "limit must be more than 0"),
+        ("clip_cov:part=2", "0 < part <= 1"),
+    ],
+)
+def test_corrections_refuse_what_makes_no_sense(spec: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        make_part("correction", spec, CORRECTIONS)
 
 
 # ---- regularizers -------------------------------------------------------------------------------
@@ -329,18 +539,20 @@ def test_epo_turns_entropy_back_into_the_corridor() -> None:
 
 def test_adaptive_entropy_moves_its_weight() -> None:
     part = AdaptiveEntropy(target=1.0, delta=0.1, start=0.2)
-    batch = micro_batch(rows=(0, 0), turns=(0, 0))
-    certain = torch.tensor([[10.0, 0, 0, 0, 0]] * 2).log_softmax(-1)
     uniform = torch.zeros(2, 5).log_softmax(-1)
-    part.begin([batch])
-    term, _ = part(certain, batch)
-    assert float(term) <= 0
+    # What was noted at sampling decides, not what the distributions are by now.
+    low, high = (
+        micro_batch(rows=(0, 0), turns=(0, 0), entropy_N=torch.full((2,), nats))
+        for nats in (0.1, log(5))
+    )
+    part.begin([low])
+    assert float(part(uniform, low)[0]) == pytest.approx(-0.2 * log(5))
     assert part.end()["entropy/weight"] == pytest.approx(0.3)
-    part.begin([batch])
-    part(uniform, batch)
+    part.begin([high])
+    part(uniform, high)
     assert part.end()["entropy/weight"] == pytest.approx(0.2)  # ln 5 is above the target
-    part.begin([batch])
-    assert float(part(uniform, batch)[0]) == 0.0  # off until entropy is back
+    part.begin([high])
+    assert float(part(uniform, high)[0]) == 0.0  # off until entropy is back
     twin = AdaptiveEntropy(target=1.0, delta=0.1)
     twin.load_state_dict(part.state_dict())
     assert (twin.weight, twin.last) == (part.weight, part.last)
@@ -363,6 +575,10 @@ def test_lp_reg_protects_rare_tokens_that_are_not_noise() -> None:
     (g,) = torch.autograd.grad(term, logps)
     assert g[0, 2] < 0  # descending raises it
     assert not g[1:].any()
+    # KL(proxy || policy) of the proxy without tokens of less than 0.012, which has no gradient.
+    proxy = torch.tensor([0.6, 0.3, 0.09, 0.0, 0.0]) / 0.99
+    assert float(term.detach()) == pytest.approx(-log(0.99) / 3, rel=1e-4)
+    torch.testing.assert_close(g[0], -proxy / 3)
 
 
 def test_kl_cov_holds_the_tokens_where_entropy_is_lost() -> None:
@@ -382,6 +598,9 @@ def test_kl_cov_holds_the_tokens_where_entropy_is_lost() -> None:
     # Likely and praised: descending takes back what was gained, by the token's weight in the loss.
     assert g.nonzero().tolist() == [[0, 0]]
     assert float(g[0, 0]) == 0.25
+    half = KLCov(part=0.5)
+    half.begin([batch])
+    assert float(half(logps, batch)[1]["kl_cov/chosen"]) == 0.5
 
 
 def test_epo_state_goes_on_bit_by_bit() -> None:

@@ -1,6 +1,8 @@
 """The numbers of the papers: worked examples of every method, computed elsewhere in numpy and
 rounded to six digits."""
 
+import json
+import random
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ from ludus.trainer.advantages.values import (
     gae,
     optimal_token_baselines,
 )
+from ludus.trainer.branching import AEPO, ARPO, Growth, Point, uncertainty
 from ludus.trainer.corrections import StepTokens, geometric, k3, sequence_tis, tis
 from ludus.trainer.curriculum import Bandit, allocate, rollout_value
 from ludus.trainer.filters import Groups, Nucleus, TopSpread, spread
@@ -30,7 +33,7 @@ from ludus.trainer.loss import PolicyLoss, Segments, aepo, cispo, gspo, ppo
 from ludus.trainer.modulation import empg, style_bonus
 from ludus.trainer.regularizers import EPO
 from ludus.trainer.shaping import ToolEconomy, overlong_penalty, renormalize, tool_economy
-from ludus.trainer.trajectory import Episode, Stop, Trajectory, Turn
+from ludus.trainer.trajectory import Episode, Stop, TokenNode, Trajectory, Turn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trainer_parts import micro_batch, path, trajectory
@@ -137,7 +140,8 @@ def epo(**settings: Any) -> EPO:
 
 
 def on_entropies(part: EPO, entropies: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    batch = micro_batch(rows=(0, 0, 0, 0), turns=(0, 0, 1, 1))
+    noted = entropies.detach()
+    batch = micro_batch(rows=(0, 0, 0, 0), turns=(0, 0, 1, 1), entropy_N=noted)
     part.begin([batch])
     return part(entropies[:, None], batch)
 
@@ -200,6 +204,27 @@ def test_epo_history_leaves_out_the_step_itself() -> None:
     assert part.history == near((1.35 + 9.0) / 2)
 
 
+@pytest.mark.usefixtures("plain_entropies")
+def test_epo_reference_of_turns_counts_the_steps_that_had_them() -> None:
+    part = epo(alpha=1.0, low=0.8, high=1.2, reference="turn")
+    on_entropies(part, torch.tensor((1.0, 1.0, 2.0, 2.0)))
+    part.end()
+    # The second step has one turn: the mean of the other stays, it is not averaged with a zero.
+    short = micro_batch(rows=(0, 0), turns=(0, 0), entropy_N=torch.full((2,), 3.0))
+    part.begin([short])
+    part(torch.full((2, 1), 3.0), short)
+    part.end()
+    assert part.turns == {0: (4.0, 2), 1: (2.0, 1)}
+    # Means 2 and 2: outside [1.6, 2.4] by 0.6, 0, 0, 0.1, and nothing is known of a third turn.
+    batch = micro_batch(rows=(0,) * 5, turns=(0, 0, 1, 1, 2))
+    part.begin([batch])
+    _, values = part(torch.tensor((3.0, 2.0, 2.0, 2.5, 9.0))[:, None], batch)
+    assert float(values["epo/smooth"]) == near((0.6 / 2 + 0.1 / 2 + 0.0) / 3)
+    twin = epo(reference="turn")
+    twin.load_state_dict(json.loads(json.dumps(part.state_dict())))
+    assert twin.turns == part.turns
+
+
 # ---- 9.3 IGPO -----------------------------------------------------------------------------------
 
 LOGPS = [[-3.0, -2.0, -0.5], [-3.0, -3.4]]
@@ -256,16 +281,84 @@ def test_arpo_advantages() -> None:
     assert soft[0][0] + soft[1][0] == near(2 * hard[0][0])
 
 
-def branch_probability(entropy: float, base: float = 0.5, weight: float = 0.2) -> float:
-    return min(max(base + weight * entropy, 0.0), 1.0)
+def replied(entropy: float, tokens: int = 20) -> TokenNode:
+    """A reply whose first 20 tokens have so much entropy together."""
+    own = (entropy / 20,) * tokens
+    return TokenNode(TokenNode(None, (1,)), (2,) * tokens, 0, (-1.0,) * tokens, own, 0)
 
 
-def test_arpo_branching_normaliser() -> None:
+class Drawn(random.Random):
+    """What it draws is given."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+def branches(strategy: ARPO, entropy: float, drawn: float, *, streak: int = 0) -> bool:
+    """Whether an episode branches whose root began with an entropy of 6."""
+    tree = Growth(16, vocabulary=151_936, started=2, streak=streak)
+    tree.points = [Point(0, 0, None, None, reply=replied(6.0, 30))]
+    tree.active = [Point(0, 1, replied(entropy), None)]
+    return bool(strategy.grow(tree, Drawn(drawn)).points)
+
+
+def probability(strategy: ARPO, entropy: float, *, streak: int = 0) -> float:
+    """Where the draws that branch end."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if branches(strategy, entropy, middle, streak=streak) else (low, middle)
+        )
+    return low
+
+
+def test_arpo_branching() -> None:
     assert log(151_936) == near(11.931215)
-    rise = 22.0 / log(151_936) - 6.0 / log(151_936)
-    assert rise == near(1.341020)
-    assert branch_probability(rise) == near(0.768204)
-    assert [branch_probability(d) for d in (-1, 0, 1, 2.5, 3)] == near([0.3, 0.5, 0.7, 1.0, 1.0])
+    assert uncertainty(replied(6.0), 151_936, 20) == near(0.502883)
+    assert uncertainty(replied(22.0, 30), 151_936, 20) == near(1.843903)
+    assert probability(ARPO(), 22.0) == near(0.768204)
+    assert [branches(ARPO(), 22.0, u) for u in (0.3, 0.6, 0.9)] == [True, True, False]
+    of_rise = [probability(ARPO(), 6.0 + d * log(151_936)) for d in (-0.5, 0, 1, 2.5, 3)]
+    assert of_rise == near([0.4, 0.5, 0.7, 1.0, 1.0])
+    assert ARPO().chance(-1.0, 0) == near(0.3)
+
+
+def test_every_root_has_its_own_first_entropy() -> None:
+    """Reported elsewhere: it was that of whatever came first into a slot."""
+    sure, unsure = replied(0.0), replied(5 * log(100))
+    tree = Growth(16, vocabulary=100, started=2)
+    tree.points = [Point(0, 0, None, None, sure), Point(1, 0, None, None, unsure)]
+    # What the second root says is no surprise: it has been as unsure from the start.
+    for root, expected in ((0, True), (1, False)):
+        tree.active = [Point(root, 1, unsure, None)]
+        assert bool(ARPO().grow(tree, Drawn(0.6)).points) == expected
+
+
+def test_aepo_branching() -> None:
+    found = [probability(AEPO(), 22.0, streak=streak) for streak in (0, 4, 10)]
+    assert found == near([0.768204, 0.643204, 0.268204])
+    tree = Growth(16, vocabulary=100, started=2)
+    tree.points, tree.active = (
+        [Point(0, 0, None, None, replied(1.0))],
+        [Point(0, 1, replied(1.0), None)],
+    )
+    strategy, streaks = AEPO(roots=2), []
+    for drawn in (0.0, 0.0, 0.9, 0.0):  # rounds in a row that branched: one that did not ends them
+        strategy.grow(tree, Drawn(drawn))
+        streaks.append(tree.streak)
+    assert streaks == [1, 2, 0, 1]
+    tree, scale = Growth(16, vocabulary=100, started=1), log(100)
+    tree.points = [
+        Point(0, 0, None, None, replied(0.5 * scale)),
+        Point(0, 1, None, None, replied(0.6 * scale)),
+        Point(0, 2, None, None, replied(0.8 * scale)),
+    ]
+    assert AEPO().balanced(tree) == 8  # 16 sigmoid(-0.1) = 7.600
 
 
 # ---- 9.5 GiGPO ----------------------------------------------------------------------------------
@@ -390,6 +483,7 @@ def test_bnpo() -> None:
     assert (0 - 0.25) / beta_pdf(0.25, *shape) == near(-0.222460)
     assert (1 - 0.5) / beta_pdf(0.5, *shape) == near(0.350079)
     assert beta_shape([0.5, 0.5]) == beta_shape([0.0, 1.0]) == (1.0, 1.0)  # no division by 0
+    assert beta_shape([0.3, 0.1 + 0.2]) == (1.0, 1.0)  # a spread of rounding's
 
 
 def test_otc() -> None:
@@ -409,6 +503,8 @@ def test_otc_updates_the_fewest_before_it_scores() -> None:
     assert now.trajectories[0].ret == 1.0
     (wrong,) = shaping(siblings((0.0, 0.0)))
     assert wrong.trajectories[0].ret == 0.0
+    (worse,) = shaping(siblings((-1.0, -0.5), called=calls))
+    assert worse.trajectories[0].ret == -1.5  # calls do not pay for a penalty
 
 
 def test_aspo() -> None:
@@ -440,6 +536,12 @@ def test_sec() -> None:
     bandit.learn({"a": 0.2, "b": 0.8, "c": 0.0})
     assert list(bandit.values.values()) == near([0.3, 0.45, 0.0])
     assert list(bandit.probs().values()) == near([0.344512, 0.400266, 0.255221])
+    bandit.learn({"b": 0.45})  # the others were not played
+    assert list(bandit.values.values()) == near([0.3, 0.45, 0.0])
+    fading = Bandit(["a", "b"], lr=0.5, decay_all=True)
+    fading.values = {"a": 0.4, "b": 0.1}
+    fading.learn({"b": 0.3})
+    assert list(fading.values.values()) == near([0.2, 0.2])
     bandit.temperature = 0.4
     assert list(bandit.probs().values()) == near([0.341605, 0.497032, 0.161363])
 

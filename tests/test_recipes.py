@@ -63,6 +63,15 @@ def test_a_dry_run_beside_a_run_leaves_it_alone(
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("run.json", "{}")]
 
 
+def test_a_dry_run_that_trained_nothing_says_so(tmp_path: Path) -> None:
+    config = small("dapo", tmp_path / "run", refill=0)
+    assert "an update, its time and its memory are not in here" in dry_run(config).table()
+    trained = dry_run(dataclasses.replace(config, filters=(), critic_warmup=0)).table()
+    assert "note" not in trained
+    warm = dry_run(small("ppo", tmp_path / "run", critic_warmup=3, episodes=4)).table()
+    assert "note" not in warm  # a run's first steps would say little about the others
+
+
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if RECIPES[name].needs])
 def test_a_recipe_for_several_seats_names_games(recipe: str, tmp_path: Path) -> None:
     config = small(recipe, tmp_path / "run", env="ludus/GuessNumber-v1")

@@ -69,9 +69,9 @@ def kuhn_games() -> list[dict[str, Any]]:
             "returns": {"player_0": 2.0, "player_1": -2.0}, "stop": "terminated",
             "reason": "player_0 wins 2 at showdown", "start": board.format(2, "-"),
             "moves": [
-                move("player_0", "bet", board.format(3, "bet/call"),
+                move("player_0", "bet", board.format(3, "bet"),
                      logps=[-0.223, -0.01], entropy=0.31),
-                move("player_1", "call", board.format(4, "bet/call bet/call"),
+                move("player_1", "call", board.format(4, "bet call"),
                      logps=[-1.1, -0.01], entropy=0.4),
             ],
         },
@@ -183,7 +183,7 @@ def test_shows_policy_opponents_games_and_config(run: Path) -> None:
     assert "nash player_0 500 −0.07 ± 0.12 47.0 % 42.7 % to 51.4 %" in seen
     assert "player_0 wins 2 at showdown" in seen
     assert "p 79.2 %" in seen  # exp(-0.223 - 0.01)
-    assert "moves: bet/call bet/call" in seen
+    assert "moves: bet call" in seen
     assert "parity_tolerance 0.001" in seen
     assert "torch 2.13.0" in seen
 
@@ -246,6 +246,35 @@ def test_draws_win_rates_where_nothing_can_be_solved(tmp_path: Path) -> None:
     assert "Win rate" in seen
     assert "Games won 47.0 % as player_0 against nash" in seen
     assert "Exploitability" not in seen
+
+
+def test_tasks_solved_are_the_first_curve_of_a_run_with_one_seat(tmp_path: Path) -> None:
+    rows = [{**row, "eval/success": 0.2 + 0.01 * row["step"]} for row in metrics(40, solved=False)]
+    for row in rows:
+        for seat in (0, 1):
+            row.pop(f"eval/win_rate/player_{seat}", None)
+    page = page_of(make_run(tmp_path, rows))
+    seen = words(page)
+    assert "Tasks solved Share of held-out tasks. solved 60.0 %" in seen
+    assert seen.index("Tasks solved") < seen.index("Return per role") < seen.index("more curves")
+
+
+def test_of_several_environments_each_is_named(tmp_path: Path) -> None:
+    rows = metrics(40)
+    for row in rows:
+        if "eval/exploitability" in row:
+            row["eval/exploitability/KuhnPoker-v1"] = row.pop("eval/exploitability")
+            row["eval/exploitability/LeducPoker-v1"] = 2.0
+    of_all = result(exploitability=None, policy=None, value=None)
+    of_all["opponents"] = [{**row, "arena": "TicTacToe-v1"} for row in of_all["opponents"]]
+    of_all["arenas"] = {
+        "TicTacToe-v1": {},
+        "KuhnPoker-v1": {"exploitability": {"before": 0.4, "after": 0.1, "best": 0.05}},
+    }
+    seen = words(page_of(make_run(tmp_path, rows, result=of_all)))
+    assert "0.400 → 0.100 before and after; best 0.0500, in KuhnPoker-v1" in seen
+    assert "Games won 47.0 % as player_0 against nash in TicTacToe-v1" in seen
+    assert re.search(r"KuhnPoker-v1 0\.03\d+ LeducPoker-v1 2\.00", seen)
 
 
 def test_copes_with_values_that_are_not_finite(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import itertools
 import random
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -21,6 +23,9 @@ from ludus.agents.solvers import (
     uniform,
 )
 from ludus.envs import Outcome, Task, TextEnv, derive_seed
+
+sys.path.insert(0, str(Path(__file__).parent))
+from broken_envs import HalfOfIt
 
 KUHN = build_tree("ludus/KuhnPoker-v1")
 GAME_VALUE = -1 / 18
@@ -173,6 +178,7 @@ def test_trees_of_an_id_a_class_and_an_environment_are_the_same() -> None:
         ("ludus/TicTacToe-v1", {"max_nodes": 1000}, "TicTacToe-v1: its tree exceeds 1000 nodes"),
         (Dice, {"pays": PENNIES}, "test/Dice-v1 uses chance during the episode"),
         ("ludus/KuhnPokr-v1", {}, "unknown environment 'ludus/KuhnPokr-v1', nearest"),
+        (HalfOfIt, {}, "the chances of its worlds add up to 0.5, not to 1"),
     ],
 )
 def test_what_has_no_tree(env: Any, params: dict[str, Any], words: str) -> None:

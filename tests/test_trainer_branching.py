@@ -13,6 +13,7 @@ import torch
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
 from ludus.envs.games.guess_number import GuessNumber
+from ludus.envs.task import Task
 from ludus.trainer.advantages import SPO, TreeGRPO, TreeRL
 from ludus.trainer.batch import pack
 from ludus.trainer.branching import AEPO, ARPO, Branching, Growth, Point, TreeSearch
@@ -49,18 +50,27 @@ class Replayed(Patient):
     metadata = {**Patient.metadata, "fork": "replay"}  # noqa: RUF012
 
 
-def played(
-    branching: Branching, *, groups: int = 2, env: type[Patient] = Patient, seed: int = 0,
-    leaves: int = 6, needs: Sequence[str] = (), engine: Any = None,
-) -> list[Episode]:  # fmt: skip
+def rollout_of(
+    branching: Branching, *, env: type[Patient] = Patient, leaves: int = 6,
+    needs: Sequence[str] = (), engine: Any = None,
+) -> TreeRollout:  # fmt: skip
     params = SamplingParams(max_tokens=6, stop_ids=chat().stop_ids)
-    rollout = TreeRollout(
+    return TreeRollout(
         engine or make_engine(tiny()[0]), chat(), env, params,
         branching=branching, leaves=leaves, needs=needs,
     )  # fmt: skip
-    train = env().tasks("train")
-    tasks = [train[i] for i in range(groups) for _ in range(leaves)]
-    return rollout.play(tasks, seed=seed)
+
+
+def tasks_of(groups: int, leaves: int = 6) -> list[Task]:
+    train = Patient().tasks("train")
+    return [train[i] for i in range(groups) for _ in range(leaves)]
+
+
+def played(
+    branching: Branching, *, groups: int = 2, seed: int = 0, leaves: int = 6, **settings: Any
+) -> list[Episode]:
+    rollout = rollout_of(branching, leaves=leaves, **settings)
+    return rollout.play(tasks_of(groups, leaves), seed=seed)
 
 
 def ids(episode: Episode) -> list[int]:
@@ -112,6 +122,15 @@ def test_what_is_decided_depends_on_the_seed_alone(name: str) -> None:
     assert [ids(e) for e in played(STRATEGIES[name], groups=1, seed=1)] != alone
     again = [ids(e) for e in played(STRATEGIES[name], groups=1, env=Replayed)]
     assert again == alone  # forks by state and by replay are one
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_nothing_is_left_of_an_earlier_rollout(name: str) -> None:
+    """Reported elsewhere: a batch was measured against the first entropies of the one before."""
+    rollout = rollout_of(STRATEGIES[name])
+    first = [ids(e) for e in rollout.play(tasks_of(2), seed=0)]
+    rollout.play(tasks_of(3)[6:], seed=5)
+    assert [ids(e) for e in rollout.play(tasks_of(2), seed=0)] == first
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -1,6 +1,7 @@
 """Who gets how many rollouts, who is told a hint, and which rollouts are trained."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -8,6 +9,7 @@ from statistics import pvariance
 from typing import Any, ClassVar
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from ludus.envs.games.guess_number import GuessNumber
 from ludus.trainer.arena import Arena
 from ludus.trainer.budget import Knapsack
 from ludus.trainer.config import TrainConfig
+from ludus.trainer.metrics import rollout_metrics
 from ludus.trainer.modulation import widest
 from ludus.trainer.train import Trainer
 
@@ -27,7 +30,15 @@ class FewNumbers(GuessNumber):
     SPLITS: ClassVar[Mapping[str, int]] = {"train": 1000, "valid": 5, "test": 5}
 
 
-registry.register("test/FewNumbers-v0", FewNumbers)
+class EightNumbers(FewNumbers):
+    """With very few."""
+
+    ENV_ID = "test/EightNumbers-v0"
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 8, "valid": 5, "test": 5}
+
+
+for _class in (FewNumbers, EightNumbers):
+    registry.register(_class.ENV_ID, _class)
 
 BASE = TrainConfig(
     env="test/FewNumbers-v0",
@@ -72,6 +83,18 @@ def test_a_step_has_its_episodes_whatever_the_budget(tmp_path: Path) -> None:
     assert 0 < saved["overall"] < 1
 
 
+def test_no_task_is_drawn_twice_in_a_step_while_there_are_others(tmp_path: Path) -> None:
+    """Else two groups of one task are one larger one, and its budget is given twice."""
+    config = dataclasses.replace(BASE, env="test/EightNumbers-v0")
+    for episodes, distinct in ((24, {4: 6}), (32, {4: 8}), (40, {4: 6, 8: 2})):
+        own = Trainer(
+            dataclasses.replace(config, episodes=episodes, out=str(tmp_path / str(episodes)))
+        )
+        for step in range(5):
+            times = Counter(task.key for _, task in own.sampler.tasks(step))
+            assert Counter(times.values()) == distinct
+
+
 def test_hints_cost_no_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     make_env = Arena.make_env
@@ -92,6 +115,7 @@ def test_what_all_failed_is_tried_again_with_a_hint(tmp_path: Path) -> None:
     episodes = own.sampler.sample(0)
     assert len(episodes) == 24
     share = own.sampler.metrics["rollout/hinted"]
+    assert own.sampler.played == 24 + round(share * 24)
     assert 0 < share <= 1  # a model of random weights guesses no number
     told = 0
     for e in episodes:
@@ -102,6 +126,48 @@ def test_what_all_failed_is_tried_again_with_a_hint(tmp_path: Path) -> None:
     assert not any(
         "Hint" in own.tokenizer.decode(e.trajectories[0].leaf.path()[0].ids) for e in plain
     )
+
+
+def test_a_success_with_a_hint_is_none_without(tmp_path: Path) -> None:
+    config = dataclasses.replace(BASE, hints=1.0, budget="knapsack", steps=200)
+    own = Trainer(dataclasses.replace(config, out=str(tmp_path / "run")))
+    assert own.sampler.budget is not None
+    episodes = [dataclasses.replace(e, success=True) for e in own.sampler.sample(0)]
+    hinted = {e.task_key for e in episodes if e.hinted}
+    assert hinted
+    own.sampler.learn(episodes, own.credit(episodes))
+    rates = own.sampler.budget.state_dict()["rates"]
+    assert rates == {e.task_key: float(e.task_key not in hinted) for e in episodes}
+    share = sum(not e.hinted for e in episodes) / len(episodes)
+    assert rollout_metrics(episodes, 1.0)["rollout/success"] == pytest.approx(share)
+
+
+def test_what_budgets_hints_and_terms_remember_is_resumed_bit_by_bit(tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        BASE, budget="knapsack", hints=0.5, steps=200, epochs=2,
+        shaping=("otc:calls=turns",), regularizers=("adaptive_entropy:target=9.0,start=0.1", "epo"),
+        out=str(tmp_path / "run"),
+    )  # fmt: skip
+
+    def steps(own: Trainer, number: int) -> Trainer:
+        for _ in range(number):
+            own.train_step()
+            own.step += 1
+        return own
+
+    whole = steps(Trainer(config), 2)
+    whole.save()
+    steps(whole, 2)
+    resumed = steps(Trainer(config, resume=True), 2)
+    for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for part in ("sampler", "credit", "curriculum"):
+        assert getattr(whole, part).state_dict() == getattr(resumed, part).state_dict()
+    assert whole.sampler.state_dict()["rates"]
+    terms = [own.state_dict() for own in whole.learner.regularizers]
+    assert terms == [own.state_dict() for own in resumed.learner.regularizers]
+    assert terms[0]["weight"] > 0.1
+    assert terms[1]["done"] > 0
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(2, 9))

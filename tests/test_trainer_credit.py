@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+import random
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
+from ludus.envs import Golden, Outcome, Task, TextEnv
+from ludus.envs.games.guess_number import GuessNumber
 from ludus.envs.registry import make
 from ludus.trainer.advantages import ADVANTAGES, GRPO, GroupMean, ReinforcePlusPlus
-from ludus.trainer.advantages.base import turn_tokens, zscore
+from ludus.trainer.advantages.base import std, turn_tokens, zscore
 from ludus.trainer.advantages.compare import length_weighted, max_likelihood, pass_at_k, whiten
 from ludus.trainer.advantages.trees import node_values, segment_advantages, step_rewards
 from ludus.trainer.advantages.values import discounted_returns, masked_gae, truncated_gae
@@ -265,14 +268,30 @@ def test_group_functions(returns: list[float]) -> None:
 
 @pytest.mark.parametrize("name", ADVANTAGES)
 def test_a_group_of_one_says_nothing(name: str) -> None:
-    alone = dataclasses.replace(
-        single(0.75).trajectories[0], turns=(Turn(0.75, "", state_key="s", golden_logp=-1.0),)
+    """Also where its turns come by the same state, or have different gains."""
+    turns = tuple(
+        Turn(reward, "", state_key="s", golden_logp=logp, sum_squares=(0.5, 0.5))
+        for reward, logp in ((0.25, -1.0), (0.0, -2.0), (0.5, -0.5))
     )
+    alone = dataclasses.replace(single(0.75, turns=3).trajectories[0], turns=turns)
     estimator = ADVANTAGES[name]()
     episode = Episode("test/Env-v0", "task", 0, {"a": 0.75}, (alone,), Stop.TERMINATED)
     if estimator.group.startswith("task"):
-        assert estimator([episode]) == [(0.0,)]
+        assert estimator([episode]) == [(0.0,) * 3]
         assert Credit(estimator)([episode]).trajectories == []
+
+
+def test_equal_returns_are_equal_whatever_is_added_to_their_spread() -> None:
+    thirds = [0.1, 0.1, 0.1]  # whose mean is not 0.1
+    assert std(thirds) == 0.0
+    assert zscore(thirds, eps=0.0) == [0.0] * 3
+    assert GRPO(eps=0.0)(group(*thirds)) == [(0.0,)] * 3
+
+
+@pytest.mark.parametrize(("name", "least"), [("bnpo", "in \\[0, 1\\]"), ("max_rl", "of 0 or more")])
+def test_returns_that_an_estimator_cannot_take(name: str, least: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} needs returns {least}, got -1.5 in test/Env-v0"):
+        ADVANTAGES[name]()(group(1.0, -1.5))
 
 
 def test_values_of_nodes() -> None:
@@ -313,6 +332,11 @@ def test_elo_and_opponents() -> None:
     for points in (1.0, 0.5, 0.0, 1.0):
         elo.record("a", "b", points)
     assert sum(elo.ratings.values()) == pytest.approx(2000)
+    # The favourite gains little: 400 points are 10 to 1.
+    ahead = Elo(k=11)
+    ahead.ratings = {"a": 1400.0, "b": 1000.0}
+    ahead.record("a", "b", 1.0)
+    assert ahead.ratings == pytest.approx({"a": 1401.0, "b": 999.0})
     twin = Elo()
     twin.load_state_dict(json.loads(json.dumps(elo.state_dict())))
     assert twin.ratings == elo.ratings
@@ -339,6 +363,7 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
                             u,
                             state_key="s",
                             golden_logp=-1.0,
+                            magnet_logp=-1.5,
                             values=(0.5,) * tokens,
                             sum_squares=(0.5,) * tokens,
                         )
@@ -354,8 +379,8 @@ def noted(episodes: Sequence[Episode]) -> list[Episode]:
 
 @pytest.mark.parametrize("name", ADVANTAGES)
 def test_credit_goes_on_from_its_state(name: str) -> None:
-    # Some shapings leave [0, 1], which bnpo's returns must not.
-    shaping = ["otc"] if name == "bnpo" else list(SHAPING)
+    # Some shapings leave [0, 1], which returns must not everywhere.
+    shaping = ["otc"] if name in ("bnpo", "max_rl") else list(SHAPING)
 
     def build() -> Credit:
         return Credit.named(name, shaping=shaping, modulation=list(MODULATIONS))
@@ -373,12 +398,21 @@ def test_credit_goes_on_from_its_state(name: str) -> None:
 # ---- what rollouts note --------------------------------------------------------------------------
 
 
-def play(needs: Sequence[str]) -> list[Episode]:
+class Framed(GuessNumber):
+    """Its answer is to be written in a frame."""
+
+    def golden(self, seat: str | None = None) -> Golden:
+        known = super().golden(seat)
+        assert known is not None
+        return dataclasses.replace(known, prefix="The number is ")
+
+
+def play(needs: Sequence[str], env: type[GuessNumber] = GuessNumber) -> list[Episode]:
     model = tiny()[0]
     rollout = Rollout(
         make_engine(model),
         chat(),
-        lambda: make("ludus/GuessNumber-v1", on_invalid="retry"),
+        lambda: env(on_invalid="retry"),
         SamplingParams(max_tokens=4, stop_ids=chat().stop_ids),
         needs=needs,
     )
@@ -397,28 +431,103 @@ def test_rollouts_note_only_what_is_asked_for() -> None:
     assert first[0] == first[1] == first[2] != first[3]  # other task, other number
 
 
-def test_golden_answers_are_scored_where_the_reply_begins() -> None:
+@pytest.mark.parametrize("kind", [GuessNumber, Framed])
+def test_golden_answers_are_scored_where_the_reply_begins(kind: type[GuessNumber]) -> None:
+    """After their scaffold, which is read and does not count."""
     model = tiny()[0]
-    env = make("ludus/GuessNumber-v1")
-    for e in play(("golden_logp",)):
+    env = kind()
+    for e in play(("golden_logp",), kind):
         t = e.trajectories[0]
         env.reset(options={"task": next(k for k in env.tasks("train") if k.key == t.task_key)})
         golden = env.golden()
         assert golden is not None
         assert golden.answer is not None
         answer = list(chat().reply(golden.answer)[:-1])
+        scaffold = list(chat().reply(golden.prefix)[:-1])
+        assert bool(scaffold) == (kind is Framed)
         before: list[int] = []
         for node in t.leaf.path():
             if node.is_action:
-                ids = torch.tensor([before + answer])
+                ids = torch.tensor([before + scaffold + answer])
                 with torch.no_grad():
                     logps = model(input_ids=ids, use_cache=False).logits[0].log_softmax(-1)
-                places = range(len(before) - 1, len(before) - 1 + len(answer))
+                first = len(before) + len(scaffold) - 1
+                places = range(first, first + len(answer))
                 found = sum(float(logps[p, token]) for p, token in zip(places, answer, strict=True))
                 assert t.turns[node.turn].golden_logp == pytest.approx(
                     found / len(answer), abs=1e-4
                 )
             before += node.ids
+
+
+class Named(TextEnv):
+    """Three questions whose answer has three names, and a way to write it."""
+
+    ENV_ID = "test/Named-v0"
+    NAMES = ("Bo", "the longest of its names", "Ida")
+
+    def _setup(self, task: Task, rng: random.Random) -> None:
+        self._asked = 0
+
+    def _rules(self, seat: str) -> str:
+        return "Who?"
+
+    def _apply(self, moves: Mapping[str, Any]) -> Outcome:
+        self._asked += 1
+        return Outcome(text=f"No, who? {self._asked}", terminated=self._asked == 3)
+
+    def golden(self, seat: str | None = None) -> Golden | None:
+        return Golden(prefix="It is ", answer=self.NAMES[0], aliases=self.NAMES[1:])
+
+
+def test_of_an_answers_names_the_likeliest_at_first_is_scored_throughout() -> None:
+    model = tiny()[0]
+    rollout = Rollout(
+        make_engine(model),
+        chat(),
+        Named,
+        SamplingParams(max_tokens=4, stop_ids=chat().stop_ids),
+        needs=("golden_logp",),
+    )
+    scaffold = chat().reply("It is ")[:-1]
+    answers = [(*scaffold, *chat().reply(name)[:-1]) for name in Named.NAMES]
+
+    def score(before: Sequence[int], answer: Sequence[int]) -> float:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([[*before, *answer]]), use_cache=False).logits[0]
+        at = range(len(before) + len(scaffold) - 1, len(before) + len(answer) - 1)
+        own = answer[len(scaffold) :]
+        logps = logits.log_softmax(-1)
+        return sum(float(logps[p, token]) for p, token in zip(at, own, strict=True)) / len(own)
+
+    for e in rollout.play([None] * 3, seed=0):
+        (t,) = e.trajectories
+        before: list[int] = []
+        likeliest: tuple[int, ...] = ()
+        for node in t.leaf.path():
+            if node.is_action:
+                likeliest = likeliest or max(answers, key=lambda a: score(before, a))
+                found = t.turns[node.turn].golden_logp
+                assert found == pytest.approx(score(before, likeliest), abs=1e-4)
+            before += node.ids
+        assert len(t.turns) == 3
+
+
+def test_a_conversation_without_room_for_the_answer_ends() -> None:
+    # Scoring it would pass the model's last position.
+    first = len(chat().open(Named().reset(seed=0)[0].messages))
+    longest = len(chat().reply("It is ")) - 1 + len(chat().reply(Named.NAMES[1])) - 1
+    for positions, turns in ((first + longest - 1, 0), (first + longest, 1)):
+        rollout = Rollout(
+            make_engine(tiny(max_positions=positions)[0]),
+            chat(),
+            Named,
+            SamplingParams(max_tokens=2, stop_ids=chat().stop_ids),
+            needs=("golden_logp",),
+        )
+        (episode,) = rollout.play([None], seed=0)
+        assert (episode.stop, episode.reason) == (Stop.TRUNCATED, "token limit")
+        assert sum(len(t.turns) for t in episode.trajectories) == turns
 
 
 # ---- recipes -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ludus.trainer.advantages import ADVANTAGES
 from ludus.trainer.batch import pack
 from ludus.trainer.config import RECIPES
 from ludus.trainer.critic import Critic, explained_variance, value_loss
-from ludus.trainer.tokens import with_tokens
+from ludus.trainer.tokens import turns_of, with_tokens
 from ludus.trainer.train import Trainer
 from ludus.trainer.trajectory import Episode, Stop, Trajectory
 
@@ -159,6 +159,26 @@ def batches(own: Critic, order: Callable[[list[Episode]], list[Episode]], **rows
     trajectories = only(episodes)
     packed = pack(trajectories, advantages, **rows)  # type: ignore[arg-type]
     return with_tokens(packed, trajectories, estimator.token_credit)
+
+
+@pytest.mark.parametrize("bin_tokens", [1, 1024])
+def test_every_token_is_trained_with_its_own_advantage(bin_tokens: int) -> None:
+    episodes = critic().judged(played(), **ROWS)
+    estimator: Any = ADVANTAGES["gae"](gamma=0.9, lam=0.7, whiten=False)
+    advantages, ts = estimator(episodes), only(episodes)
+    packed = pack(ts, advantages, bin_tokens=bin_tokens)
+    seen = 0
+    for batch in with_tokens(packed, ts, estimator.token_credit):
+        for (row, turn), start, end in turns_of(batch):
+            own = ts[row].turns
+            rewards = [r for u in own for r in [0.0] * (len(u.values) - 1) + [u.reward]]
+            expected = brute_gae(rewards, [v for u in own for v in u.values], 0.9, 0.7)
+            first = sum(len(u.values) for u in own[:turn])
+            assert batch.advantage_N[start:end].tolist() == pytest.approx(
+                expected[first : first + end - start], abs=1e-5
+            )
+            seen += end - start
+    assert seen == sum(len(u.values) for t in ts for u in t.turns)
 
 
 def test_the_update_does_not_depend_on_how_the_step_is_cut_or_ordered() -> None:

@@ -23,6 +23,7 @@ from transformers import (
 from ludus.trainer.batch import MicroBatch, pack
 from ludus.trainer.learner import Coefficients, Learner, ParityError, frozen_copy
 from ludus.trainer.loss import ppo, reinforce, token_weights
+from ludus.trainer.regularizers import kl_estimate
 from ludus.trainer.trajectory import TokenNode, Trajectory
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -110,6 +111,7 @@ def defined(
     magnet: Any = None,
     entropy: float = 0.0,
     kl: float = 0.0,
+    kl_kind: str = "exact",
     temperature: float = 1.0,
     per_turn: bool = False,
 ) -> dict[str, Tensor]:
@@ -134,7 +136,11 @@ def defined(
             term = loss + entropy * (logps.exp() * logps).sum(-1)
             if magnet is not None:
                 other = plain_logps(magnet, row, temperature)[at].detach()
-                term = term + kl * (logps.exp() * (logps - other)).sum(-1)
+                if kl_kind == "exact":
+                    term = term + kl * (logps.exp() * (logps - other)).sum(-1)
+                else:
+                    chosen = other.gather(1, torch.tensor(node.ids)[:, None])[:, 0]
+                    term = term + kl * kl_estimate(logp - chosen, kl_kind)
             total = total + weight_of[i] * term.sum()
     model.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
@@ -222,6 +228,19 @@ def test_trees_rows_and_turns_have_one_gradient(mode: Any) -> None:
     back = list(reversed(range(len(old))))
     mixed = pack([old[i] for i in back], [advantages[i] for i in back], aggregation=mode)
     assert_equal(rows, gradient(own, mixed, terms))
+
+
+@pytest.mark.parametrize("kind", ["k2", "k3", "k3+"])
+def test_kl_from_sampled_tokens_has_the_gradient_of_its_definition(kind: str) -> None:
+    model = tiny()[0]
+    trajectories, advantages = batch_of(model)
+    magnet = frozen_copy(tiny(seed=5)[0])
+    own = learner(model, magnet=magnet, kl_estimate=kind)
+    expected = defined(model, trajectories, advantages, magnet=magnet, kl=0.5, kl_kind=kind)
+    terms = Coefficients(lr=0.0, entropy=0.0, kl=0.5)
+    for bin_tokens, micro_tokens in ((1024, 16_384), (1, 1)):
+        batches = pack(trajectories, advantages, bin_tokens=bin_tokens, micro_tokens=micro_tokens)
+        assert_equal(expected, gradient(own, batches, terms))
 
 
 def test_trees_have_the_gradient_of_rows_where_the_head_is_not_last() -> None:

@@ -54,6 +54,8 @@ def test_clip_fraction_counts_where_the_clip_acts() -> None:
     advantage = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0])
     _, extra = ppo(0.2, 0.28)(logp, torch.zeros(5), advantage)
     assert extra["clip_frac"].tolist() == [1, 0, 0, 1, 0]
+    assert (extra["clip_frac_up"] + extra["clip_frac_down"]).tolist() == [1, 0, 0, 1, 0]
+    assert extra["clip_frac_up"].tolist() == [1, 0, 0, 0, 0]
     ratio = logp.exp()
     torch.testing.assert_close(extra["approx_kl"], ratio - 1 - logp)
 

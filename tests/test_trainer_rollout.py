@@ -260,6 +260,17 @@ def test_collapse_to_one_token_shows() -> None:
     assert rollout_metrics(play(engine, Paid), 1.0)["rollout/longest_repeat"] == 7
 
 
+def test_turns_have_curves_of_their_own() -> None:
+    episodes = play(scripted("a", "bb bb", "a"), lambda: Paid(moves=40), 2)
+    metrics = rollout_metrics(episodes, 1.0)
+    first, second = (len(chat().reply(text)) for text in ("a", "bb bb"))
+    assert [metrics[f"turn/{i}/tokens"] for i in range(3)] == [first, second, first]
+    assert metrics["turn/7/entropy"] == 0.5  # of every token of this engine
+    assert "turn/8/tokens" not in metrics
+    one = rollout_metrics(play(scripted("a"), lambda: Paid(moves=2)), 1.0)
+    assert not any(name.startswith("turn/") for name in one)
+
+
 def test_what_the_environment_measures_is_logged() -> None:
     def tools() -> TextEnv:
         return with_tools("ludus/GuessNumber-v1", tools=["calculator"], call_format="tags")

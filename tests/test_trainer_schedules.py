@@ -15,9 +15,12 @@ from ludus.agents.engines import make_engine
 from ludus.agents.engines.base import SamplingParams
 from ludus.agents.policy import ModelAgent
 from ludus.envs.registry import make, suite
+from ludus.trainer.advantages import GROUPS
 from ludus.trainer.arena import make_arenas
 from ludus.trainer.config import RECIPES, TrainConfig
+from ludus.trainer.credit import Credited
 from ludus.trainer.load import load_policy
+from ludus.trainer.metrics import rollout_metrics
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
 from ludus.trainer.sampler import points
@@ -62,6 +65,11 @@ def test_a_step_plays_all_games_and_rae_keeps_a_baseline_for_each_seat(tmp_path:
     assert {f"return/{g}/player_{i}" for g in ("KuhnPoker-v1", "TicTacToe-v1") for i in (0, 1)} <= (
         metrics.keys()
     )
+    assert metrics.keys() >= {
+        f"credit/baseline/{game}/player_{i}"
+        for game in ("KuhnPoker-v1", "TicTacToe-v1")
+        for i in (0, 1)
+    }
     baselines = own.credit.estimator.state_dict()["baselines"]
     assert {(env, role) for env, role, *_ in baselines} == {
         (env, f"player_{i}") for env in ("ludus/KuhnPoker-v1", "ludus/TicTacToe-v1") for i in (0, 1)
@@ -117,6 +125,25 @@ def test_where_nobody_can_be_imitated_the_warm_start_is_of_the_other_games(tmp_p
     assert own.train_step()["rollout/errors"] == 0
 
 
+def test_what_an_opponent_gets_is_no_baseline(tmp_path: Path) -> None:
+    """The policy's own returns alone say what it gets in a seat, and are logged."""
+    own = Trainer(at(BASE, tmp_path / "run", env="ludus/TicTacToe-v1", opponent="random"))
+    episodes = own.sampler.sample(0)
+    own.credit(episodes)
+    b = {"player_0": 0.0, "player_1": 0.0}
+    got: dict[str, list[float]] = {role: [] for role in b}
+    for e in episodes:
+        (t,) = e.trajectories
+        assert {*e.opponents, t.role} == {"player_0", "player_1"}
+        got[t.role].append(e.returns[t.role])
+        b[t.role] = 0.95 * b[t.role] + 0.05 * e.returns[t.role]
+    baselines = own.credit.estimator.state_dict()["baselines"]
+    assert {role: value for _, role, value, _ in baselines} == pytest.approx(b)
+    metrics = rollout_metrics(episodes, 1.0)
+    for role, returns in got.items():
+        assert metrics[f"return/{role}"] == pytest.approx(sum(returns) / len(returns))
+
+
 # ---- levels -------------------------------------------------------------------------------------
 
 
@@ -131,6 +158,35 @@ def test_the_bandit_moves_to_what_is_learnt(tmp_path: Path) -> None:
     # What it learnt from a step is the mean |advantage| of the arenas that were played.
     assert own.curriculum.values["high=4"] != 0.5
     assert own.curriculum.values["high=2"] == 0.0
+
+
+def test_an_arena_of_which_nothing_is_trained_taught_nothing(tmp_path: Path) -> None:
+    """Else one that is solved, whose groups filters leave out, would keep its chance for ever."""
+    own = Trainer(at(TASKS, tmp_path / "run", curriculum="sec"))
+    assert isinstance(own.curriculum, SEC)
+    own.curriculum.values = dict.fromkeys(own.curriculum.values, 1.0)
+    episodes = own.sampler.sample(0)
+    played = {e.level for e in episodes}
+    own.sampler.learn(episodes, Credited([], [], [], {}))
+    assert own.curriculum.values == {
+        name: 0.5 if name in played else 1.0 for name in ("high=2", "high=4", "high=8")
+    }
+    own.sampler.learn(episodes, own.credit(episodes))
+    assert all(own.curriculum.values[name] > 0.5 for name in played)
+
+
+def test_levels_have_baselines_and_groups_of_their_own(tmp_path: Path) -> None:
+    own = Trainer(at(TASKS, tmp_path / "run"))
+    own.train_step()
+    baselines = own.credit.estimator.state_dict()["baselines"]
+    assert [game for game, *_ in baselines] == [
+        f"ludus/GuessNumber-v1 high={high}" for high in (2, 4, 8)
+    ]
+    # Tasks that lie in a file have one key at every level.
+    episodes = own.sampler.sample(0)
+    first, last = episodes[0].trajectories[0], episodes[-1].trajectories[0]
+    twins = [dataclasses.replace(t, task_key="same") for t in (first, last)]
+    assert len({GROUPS["task+role"](t) for t in twins}) == 2
 
 
 def test_the_ladder_goes_up_when_enough_is_solved(tmp_path: Path) -> None:
@@ -262,7 +318,7 @@ def test_whom_a_pool_meets(tmp_path: Path) -> None:
     [
         ("pool:draw=best", "unknown draw 'best', nearest: latest, allowed: latest, uniform, pfsp"),
         ("pool:size=0", "a pool needs size >= 1"),
-        ("pool:sise=3", "unexpected keyword argument 'sise'"),
+        ("pool:sise=3", "opponent pool has no setting 'sise', it has: draw, size, every"),
     ],
 )
 def test_a_pool_refuses(opponent: str, message: str) -> None:

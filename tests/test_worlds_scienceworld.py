@@ -215,6 +215,23 @@ def test_missing_java_and_wrong_settings_are_one_line(monkeypatch: pytest.Monkey
         ludus.make(ID)
 
 
+@pytest.mark.filterwarnings("ignore")  # py4j leaves its pipes to the collector then
+def test_a_java_that_does_not_start_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho 'Unrecognized VM option hashCode=2' >&2\nexit 1\n")
+    java.chmod(0o700)
+    monkeypatch.setattr(jvm, "JAVA", str(java))
+    env = ludus.make(ID, task="boil")
+    said = r"java does not start ScienceWorld.*\(Unrecognized VM option hashCode=2\): apt-get"
+    with pytest.raises(ludus.envs.registry.MissingExtra, match=said):
+        env.reset(seed=0)
+    java.unlink()
+    with pytest.raises(ludus.envs.registry.MissingExtra, match="No such file"):
+        env.reset(seed=0)
+
+
 def test_check_all_lists_it_as_skipped_without_java(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

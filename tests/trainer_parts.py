@@ -172,6 +172,7 @@ def micro_batch(*, rows: Sequence[int], turns: Sequence[int], **given: Any) -> M
         "slot_N": torch.arange(N),
         "token_N": torch.zeros(N, dtype=torch.int64),
         "logp_sampled_N": torch.zeros(N),
+        "entropy_N": torch.ones(N),
         "advantage_N": torch.ones(N),
         "weight_N": torch.full((N,), 1 / N),
         "version_N": torch.zeros(N, dtype=torch.int64),

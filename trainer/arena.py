@@ -25,6 +25,8 @@ class Arena:
     name: str
     """What sets it apart from the run's other arenas; "" if there are none."""
     env_id: str
+    level: str
+    """What sets it apart from other arenas of its environment; "" if there are none."""
     kwargs: Mapping[str, Any]
     """Its constructor's arguments."""
     env: TextEnv
@@ -76,11 +78,13 @@ def make_arenas(config: TrainConfig) -> tuple[Arena, ...]:
     return tuple(found)
 
 
-def places(env: str, env_args: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """(name, id, own arguments) of every environment and level.
+def places(env: str, env_args: str) -> list[tuple[str, str, str, dict[str, Any]]]:
+    """(name, id, level, own arguments) of every environment and level.
 
-    >>> places("ludus/Nim-v1", '[{"heaps": 2}, {"heaps": 3}]')
-    [('heaps=2', 'ludus/Nim-v1', {'heaps': 2}), ('heaps=3', 'ludus/Nim-v1', {'heaps': 3})]
+    >>> for place in places("ludus/Nim-v1", '[{"heaps": 2}, {"heaps": 3}]'):
+    ...     print(place)
+    ('heaps=2', 'ludus/Nim-v1', 'heaps=2', {'heaps': 2})
+    ('heaps=3', 'ludus/Nim-v1', 'heaps=3', {'heaps': 3})
     """
     suites = registry.suites()
     ids = list(suites[env]) if env in suites else [id.strip() for id in env.split(",")]
@@ -90,23 +94,30 @@ def places(env: str, env_args: str) -> list[tuple[str, str, dict[str, Any]]]:
     for id in ids:
         for level in levels:
             own = level.get(id, {}) if level.keys() & set(ids) else level
-            parts = [id.partition("/")[2] or id] if len(ids) > 1 else []
-            if len(levels) > 1:
-                parts.append(",".join(f"{key}={value}" for key, value in own.items()))
-            found.append(("/".join(parts), id, dict(own)))
+            game = id.partition("/")[2] or id if len(ids) > 1 else ""
+            said = ",".join(f"{key}={value}" for key, value in own.items())
+            mark = said if len(levels) > 1 else ""
+            found.append(("/".join(filter(None, (game, mark))), id, mark, dict(own)))
     return found
 
 
-def _arena(config: TrainConfig, name: str, env_id: str, args: dict[str, Any]) -> Arena:
+def _arena(config: TrainConfig, name: str, env_id: str, level: str, args: dict[str, Any]) -> Arena:
     kwargs = {
         **args,
         "format": config.format,
         "on_invalid": config.on_invalid,
         "forfeit": config.forfeit,
     }
-    env = registry.make(env_id, **kwargs)
+    try:
+        env = registry.make(env_id, **kwargs)
+    except TypeError as error:
+        if args:
+            raise ValueError(f"{error}; env_args are {json.dumps(args)}") from error
+        raise
+    if env_id != env.ENV_ID:  # several ids of one class
+        level = f"{env_id} {level}".strip()
     if config.opponent == "self":
-        return Arena(name, env_id, kwargs, env, small_tree(env), ("",), None)
+        return Arena(name, env_id, level, kwargs, env, small_tree(env), ("",), None)
     if len(env.ROLES) < 2:
         raise ValueError(f"{env.ENV_ID} has one seat: opponent must be 'self'")
     agent = None
@@ -114,7 +125,7 @@ def _arena(config: TrainConfig, name: str, env_id: str, args: dict[str, Any]) ->
         agent = make_agent(config.opponent)
         if isinstance(agent, Prepares):
             agent.prepare(env)
-    return Arena(name, env_id, kwargs, env, small_tree(env), tuple(env.ROLES), agent)
+    return Arena(name, env_id, level, kwargs, env, small_tree(env), tuple(env.ROLES), agent)
 
 
 def tokenizer_texts(config: TrainConfig, arenas: Sequence[Arena]) -> list[str]:

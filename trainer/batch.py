@@ -50,6 +50,8 @@ class MicroBatch:
     token_N: Tensor
     logp_sampled_N: Tensor
     """(N,) float32, nats."""
+    entropy_N: Tensor
+    """(N,) float32, nats: of the distribution each token was sampled from."""
     advantage_N: Tensor
     """(N,) float32, reward units."""
     weight_N: Tensor
@@ -68,8 +70,8 @@ class MicroBatch:
     def __post_init__(self) -> None:
         N = {
             t.numel()
-            for t in (self.slot_N, self.token_N, self.logp_sampled_N, self.advantage_N,
-                      self.weight_N, self.version_N, self.row_N, self.turn_N)
+            for t in (self.slot_N, self.token_N, self.logp_sampled_N, self.entropy_N,
+                      self.advantage_N, self.weight_N, self.version_N, self.row_N, self.turn_N)
         }  # fmt: skip
         if len(N) != 1:
             raise ValueError(f"per-token tensors must have one length, got {sorted(N)}")
@@ -92,8 +94,9 @@ class MicroBatch:
         return MicroBatch(*(
             None if t is None else t.to(device)
             for t in (self.ids_BT, self.position_BT, self.mask_BTT, self.predict_U, self.slot_N,
-                      self.token_N, self.logp_sampled_N, self.advantage_N, self.weight_N,
-                      self.version_N, self.row_N, self.turn_N, self.value_N, self.target_N)
+                      self.token_N, self.logp_sampled_N, self.entropy_N, self.advantage_N,
+                      self.weight_N, self.version_N, self.row_N, self.turn_N, self.value_N,
+                      self.target_N)
         ))  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -260,6 +263,7 @@ def _tensors(
     slot: list[int] = []
     token: list[int] = []
     logp: list[float] = []
+    entropy: list[float] = []
     advantage: list[float] = []
     weight: list[float] = []
     version: list[int] = []
@@ -279,6 +283,7 @@ def _tensors(
                     slot.append(slots.setdefault(flat, len(slots)))
                 token += node.ids
                 logp += node.logps
+                entropy += node.entropies
                 advantage += [advantages[index][node.turn]] * len(places)
                 weight += [weight_of_row[index]] * len(places)
                 version += [node.version] * len(places)
@@ -292,6 +297,7 @@ def _tensors(
         slot_N=torch.tensor(slot),
         token_N=torch.tensor(token),
         logp_sampled_N=torch.tensor(logp),
+        entropy_N=torch.tensor(entropy),
         advantage_N=torch.tensor(advantage),
         weight_N=torch.tensor(weight),
         version_N=torch.tensor(version),

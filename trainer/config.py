@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -67,9 +68,9 @@ class TrainConfig:
     """Of sampling, and of the distribution that is trained."""
 
     shaping: tuple[str, ...] = ()
-    """What rewards become first: overlong, format, renorm, otc, truncated_zero. Every part here and
-    below is a name, with settings where they differ ("overlong:longest=64,buffer=16"), or anybody's
-    own, "package.module:attribute"."""
+    """What rewards become first: overlong, format, renorm, otc, truncated_zero, kl. Every part here
+    and below is a name, with settings where they differ ("overlong:longest=64,buffer=16"), or
+    anybody's own, "package.module:attribute"."""
     filters: tuple[str, ...] = ()
     """Which groups are left out, by their raw returns: dynamic, starpo_s, snr."""
     hints: float = 0.0
@@ -141,6 +142,9 @@ class TrainConfig:
     """Weight at the last step."""
     kl_schedule: str = "linear"
     """As `lr_schedule`."""
+    kl_estimate: str = "exact"
+    """How it is measured: exact, over the vocabulary; or from the sampled tokens, k2, k3, or k3+
+    (the value of k3, the gradient of k2). k1 goes into the rewards: --shaping kl:weight=0.01."""
     magnet_every: int = 0
     """Move the magnet to the policy every so many steps; 0 keeps the starting policy."""
 
@@ -186,6 +190,23 @@ class TrainConfig:
             one_of(name, getattr(self, name), allowed)
         for need in self.needs:
             one_of("need", need, tuple(NEEDS))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise ValueError(f"{field.name} must be finite, got {number}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if not self.out:
+            raise ValueError("out must name a folder")
+        if not abs(self.seed) < 2**63:
+            raise ValueError(f"seed must be less than 2**63, got {self.seed}")
+        if self.threads > 1024:
+            raise ValueError(f"threads must be at most 1024, got {self.threads}")
+        for name in ("opponent", "warmstart_agent"):
+            if getattr(self, name) == "human":
+                raise ValueError(f"{name} cannot be human: ludus play is for people")
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
@@ -240,6 +261,7 @@ _CHOICES = {
     "lr_schedule": tuple(SCHEDULES),
     "entropy_schedule": tuple(SCHEDULES),
     "kl_schedule": tuple(SCHEDULES),
+    "kl_estimate": ("exact", "k1", "k2", "k3", "k3+"),
 }
 _POSITIVE = (
     "steps", "episodes", "group_size", "max_reply_tokens", "temperature", "norm", "epochs",

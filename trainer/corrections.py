@@ -46,6 +46,17 @@ class Correction(Protocol):
         """(N,) factors of the losses, and (N,) bool: which tokens stay. No gradient."""
 
 
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        if value <= 0:
+            raise ValueError(f"{name} must be more than 0, got {value}")
+
+
+def _bounds(low: float, high: float) -> None:
+    if not 0 <= low <= 1 <= high:
+        raise ValueError(f"a ratio of 1 must be inside the bounds, got {low} and {high}")
+
+
 def _all(tokens: StepTokens) -> Tensor:
     return torch.ones_like(tokens.logp_old_N, dtype=torch.bool)
 
@@ -59,6 +70,7 @@ def tis(cap: float = 2.0, normalize: bool = False) -> Correction:
 
     Source: verl, "rollout correction".
     """
+    _positive(cap=cap)
 
     def apply(tokens: StepTokens) -> tuple[Tensor, Tensor]:
         weight_N = tokens.log_ratio_N.exp().clamp(max=cap)
@@ -70,6 +82,7 @@ def tis(cap: float = 2.0, normalize: bool = False) -> Correction:
 def sequence_tis(cap: float = 2.0, mean: bool = True) -> Correction:
     """The same by sequence: w = min(exp(mean d), cap), or with mean=false the product min(exp(sum
     d), cap), which is exact and useless for long episodes."""
+    _positive(cap=cap)
 
     def apply(tokens: StepTokens) -> tuple[Tensor, Tensor]:
         reduce = tokens.at.mean_N if mean else tokens.at.sum_N
@@ -81,6 +94,7 @@ def sequence_tis(cap: float = 2.0, mean: bool = True) -> Correction:
 
 def geometric(low: float = 0.999, high: float = 1.001) -> Correction:
     """Reject sequences whose geometric mean ratio exp(mean d) is outside [low, high]."""
+    _bounds(low, high)
 
     def apply(tokens: StepTokens) -> tuple[Tensor, Tensor]:
         ratio_N = tokens.at.mean_N(tokens.log_ratio_N).exp()
@@ -91,6 +105,7 @@ def geometric(low: float = 0.999, high: float = 1.001) -> Correction:
 
 def k3(limit: float = 0.01) -> Correction:
     """Reject sequences whose mean of exp(d) - 1 - d is above a limit, nats."""
+    _positive(limit=limit)
 
     def apply(tokens: StepTokens) -> tuple[Tensor, Tensor]:
         d_N = tokens.log_ratio_N
@@ -101,6 +116,7 @@ def k3(limit: float = 0.01) -> Correction:
 
 def token_bounds(low: float = 0.6, high: float = 1.6) -> Correction:
     """Reject tokens whose ratio exp d is outside [low, high] (IcePop; verl's token_k1)."""
+    _bounds(low, high)
 
     def apply(tokens: StepTokens) -> tuple[Tensor, Tensor]:
         ratio_N = tokens.log_ratio_N.exp()
@@ -130,6 +146,8 @@ def clip_cov(part: float = 2e-4, low: float = 1.0, high: float = 5.0, seed: int 
 
     Source: Clip-Cov, arXiv:2505.22617.
     """
+    if not (0 < part <= 1 and low < high):
+        raise ValueError(f"need 0 < part <= 1 and low < high, got {part}, {low} and {high}")
 
     def apply(tokens: StepTokens) -> tuple[Tensor, Tensor]:
         cov_N = covariances(tokens.advantage_N, tokens.logp_old_N)

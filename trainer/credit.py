@@ -82,6 +82,12 @@ class Credit:
         )
 
     @property
+    def needs(self) -> frozenset[str]:
+        """Fields of `Turn` that its parts read and that are filled only when asked."""
+        parts = (self.estimator, *self.shaping, *self.modulation)
+        return frozenset().union(*(getattr(part, "needs", ()) for part in parts))
+
+    @property
     def compares_siblings(self) -> bool:
         """Whether trajectories of one task are compared, so that a group of one says nothing."""
         return self.estimator.group.startswith("task")
@@ -103,7 +109,7 @@ class Credit:
         keep = self._edited(kept, advantages)
         metrics = self._metrics(trajectories, advantages)
         if self.filters:
-            groups = len({_sibling(t) for e in raw for t in e.trajectories})
+            groups = len({sibling(t) for e in raw for t in e.trajectories})
             metrics["credit/groups_dropped"] = len(dropped) / max(groups, 1)
             for reason in set(dropped.values()):
                 count = sum(why == reason for why in dropped.values())
@@ -123,7 +129,7 @@ class Credit:
     def groups(self, episodes: Sequence[Episode], *, filtered: bool = False) -> int:
         """How many groups of siblings there are, or are left by the filters."""
         raw = usable(episodes)
-        count = len({_sibling(t) for e in raw for t in e.trajectories})
+        count = len({sibling(t) for e in raw for t in e.trajectories})
         return count - len(self._filtered(raw)) if filtered else count
 
     def _filtered(self, raw: Sequence[Episode]) -> dict[Hashable, str]:
@@ -131,7 +137,7 @@ class Credit:
         trajectories = [t for e in raw for t in e.trajectories]
         groups: dict[Hashable, Roots] = {
             key: _roots([trajectories[i] for i in members])
-            for key, members in positions([_sibling(t) for t in trajectories]).items()
+            for key, members in positions([sibling(t) for t in trajectories]).items()
         }
         dropped: dict[Hashable, str] = {}
         for choose in self.filters:
@@ -169,8 +175,10 @@ class Credit:
             "advantage/std": std(flat),
             "advantage/abs_max": max(map(abs, flat), default=0.0),
         }
-        extra: dict[str, float] = getattr(self.estimator, "metrics", {})
-        return metrics | {f"credit/{name}": value for name, value in extra.items()}
+        for part in (self.estimator, *self.shaping):
+            extra: dict[str, float] = getattr(part, "metrics", {})
+            metrics |= {f"credit/{name}": value for name, value in extra.items()}
+        return metrics
 
     # ---- what is remembered -------------------------------------------------------------------
 
@@ -191,7 +199,8 @@ class Credit:
             modulation.load_state_dict(saved)
 
 
-_sibling = GROUPS["task+role"]
+sibling = GROUPS["task+role"]
+"""What trajectories have in common that filters count as one group."""
 
 
 def _roots(group: Sequence[Trajectory]) -> Roots:
@@ -202,6 +211,6 @@ def _roots(group: Sequence[Trajectory]) -> Roots:
 
 def _without(episode: Episode, dropped: Container[Hashable]) -> Episode:
     """An episode without the trajectories of groups that were left out."""
-    left = tuple(t for t in episode.trajectories if _sibling(t) not in dropped)
+    left = tuple(t for t in episode.trajectories if sibling(t) not in dropped)
     changed = len(left) < len(episode.trajectories)
     return replace(episode, trajectories=left) if changed else episode

@@ -7,7 +7,6 @@ where it was at sampling time (arXiv:1707.06347; baselines' `vf_clip`).
 """
 
 import copy
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ludus.trainer.attention import model_inputs
-from ludus.trainer.batch import MicroBatch, pack
-from ludus.trainer.tokens import turns_of
-from ludus.trainer.trajectory import Episode, Stop, Trajectory, usable
+from ludus.trainer.batch import MicroBatch
+from ludus.trainer.tokens import noted
+from ludus.trainer.trajectory import Episode, Turn
 
 
 class Critic:
@@ -66,37 +65,13 @@ class Critic:
         values_U: Tensor = self.head(hidden.flatten(0, 1)[batch.predict_U].float()).squeeze(-1)
         return values_U[batch.slot_N]
 
-    @torch.no_grad()
-    def judged(
-        self, episodes: Sequence[Episode], *, bin_tokens: int, micro_tokens: int
-    ) -> list[Episode]:
-        """The same episodes with the values of every turn.
+    def judged(self, episodes: Sequence[Episode], **rows: int) -> list[Episode]:
+        """The same episodes with the values of every turn; `rows` as `noted` takes them."""
 
-        Args:
-            episodes: Broken ones stay as they are.
-            bin_tokens: See `pack`.
-            micro_tokens: See `pack`.
-        """
-        trajectories = [t for e in usable(episodes) for t in e.trajectories]
-        if not trajectories:
-            return list(episodes)
-        zeros = [(0.0,) * len(t.turns) for t in trajectories]
-        found: dict[tuple[int, int], tuple[float, ...]] = {}
-        device = self.head.weight.device
-        for batch in pack(trajectories, zeros, bin_tokens=bin_tokens, micro_tokens=micro_tokens):
-            values = self.values_N(batch.to(device)).tolist()
-            for key, start, end in turns_of(batch):
-                found[key] = tuple(values[start:end])
-        numbers = itertools.count()
-        return [
-            episode
-            if episode.stop is Stop.ERROR
-            else replace(
-                episode,
-                trajectories=tuple(_valued(t, next(numbers), found) for t in episode.trajectories),
-            )
-            for episode in episodes
-        ]
+        def note(turn: Turn, values: tuple[float, ...]) -> Turn:
+            return replace(turn, values=values)
+
+        return noted(episodes, self.values_N, note, device=self.head.weight.device, **rows)
 
     def update(self, batches: Sequence[MicroBatch], *, epochs: int = 1) -> dict[str, float]:
         """Learn the targets of one step.
@@ -182,10 +157,3 @@ def explained_variance(value_N: Tensor, target_N: Tensor) -> float:
     """
     spread = float(target_N.var(unbiased=False)) if len(target_N) else 0.0
     return 1 - float((target_N - value_N).var(unbiased=False)) / spread if spread > 0 else 0.0
-
-
-def _valued(
-    trajectory: Trajectory, row: int, values: dict[tuple[int, int], tuple[float, ...]]
-) -> Trajectory:
-    turns = tuple(replace(turn, values=values[row, i]) for i, turn in enumerate(trajectory.turns))
-    return replace(trajectory, turns=turns)

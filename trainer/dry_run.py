@@ -15,6 +15,7 @@ from ludus.trainer.report.figures import duration
 from ludus.trainer.train import Trainer
 
 MIB = 2**20
+NOTHING = "nothing was left to train on: an update, its time and its memory are not in here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class DryRun:
     """Peak of this process, as the system counts it."""
     device_mib: float
     """Peak on the accelerator; 0 without one."""
+    note: str = ""
+    """What the step did not show."""
 
     def table(self) -> str:
         """For people."""
@@ -49,6 +52,7 @@ class DryRun:
                       f"{self.tokens_per_s:,.0f} sampled tokens/s"),
             ("memory", f"{self.resident_mib:,.0f} MiB resident at most"),
             *([("device", f"{self.device_mib:,.0f} MiB at most")] if self.device_mib else []),
+            *([("note", self.note)] if self.note else []),
             ("run", f"{self.steps:,} steps like this one: {duration(self.steps * step_s)}, without "
                     "warm start, evaluations and checkpoints"),
         ]  # fmt: skip
@@ -63,7 +67,9 @@ def dry_run(config: TrainConfig) -> DryRun:
     """
     warmstart_steps = min(config.warmstart_steps, 1)
     with tempfile.TemporaryDirectory() as folder:
-        short = dataclasses.replace(config, warmstart_steps=warmstart_steps, out=f"{folder}/run")
+        short = dataclasses.replace(
+            config, warmstart_steps=warmstart_steps, critic_warmup=0, out=f"{folder}/run"
+        )
         started = time.monotonic()
         trainer = Trainer(short)
         build_s = time.monotonic() - started
@@ -83,6 +89,7 @@ def dry_run(config: TrainConfig) -> DryRun:
         tokens_per_s=metrics["rollout/tokens_per_s"],
         resident_mib=_peak_resident() / MIB,
         device_mib=_peak_device(config.device) / MIB,
+        note="" if "loss/policy" in metrics else NOTHING,
     )
 
 

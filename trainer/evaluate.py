@@ -11,7 +11,8 @@ from ludus.agents.solvers.best_response import evaluate as expected_returns
 from ludus.agents.solvers.game_tree import GameTree, Infoset
 from ludus.envs import registry
 from ludus.envs.base import TextEnv
-from ludus.envs.task import derive_seed
+from ludus.envs.manifest import drawn, held_out
+from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.intervals import mean_ci, wilson
 from ludus.trainer.metrics import env_metrics
@@ -77,11 +78,6 @@ def _name(env: TextEnv, infoset: Infoset) -> str:
     return " ".join((infoset.seat, *env._secrets(infoset.seat), " ".join(moves) or "-"))
 
 
-def held_out(env: TextEnv) -> str:
-    """The split to judge a policy on: "test", or the last that the environment names."""
-    return "test" if "test" in env.SPLITS else list(env.SPLITS)[-1]
-
-
 def validation(env: TextEnv) -> list[str]:
     """The splits to watch a run by: those named for it, else the one it is judged on."""
     return [name for name in env.SPLITS if name.startswith("valid")] or [held_out(env)]
@@ -108,6 +104,8 @@ class SeatResult:
     turns_mean: float
     errors: int
     """Episodes that broke, left out of the rest."""
+    first_error: str
+    """What the first of them ended with."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types; JSON has no infinity, so an infinite interval is null."""
@@ -123,6 +121,7 @@ def against(
     seed: int,
     split: str = "",
     env_kwargs: Mapping[str, Any] | None = None,
+    tasks: Sequence[Task] = (),
 ) -> list[SeatResult]:
     """Play every seat against an opponent that plays all others.
 
@@ -134,6 +133,7 @@ def against(
         seed: Same seed, same episodes.
         split: Where the tasks come from; by default `held_out`.
         env_kwargs: Constructor arguments of the environment.
+        tasks: Played one after the other, and again; by default drawn from the split.
 
     Returns:
         One result a seat; none where there is one seat only, see `solve`.
@@ -142,7 +142,7 @@ def against(
         ValueError: If the environment or the opponent is unknown, or do not fit.
     """
     kwargs = dict(env_kwargs or {})
-    kwargs["split"] = split or held_out(registry.make(env_id, **kwargs))
+    kwargs["split"] = split or held_out(registry.spec(env_id).load())
     env = registry.make(env_id, **kwargs)
     if len(env.ROLES) < 2:
         return []
@@ -157,7 +157,10 @@ def against(
             agent.sampling,
             opponents=others,
         )
-        played = rollout.play([None] * episodes, seed=derive_seed(seed, env_id, opponent, seat))
+        played = rollout.play(
+            [tasks[i % len(tasks)] if tasks else None for i in range(episodes)],
+            seed=derive_seed(seed, env_id, opponent, seat),
+        )
         results.append(_seat_result(played, seat, opponent))
     return results
 
@@ -184,8 +187,13 @@ def _seat_result(played: Sequence[Episode], seat: str, opponent: str) -> SeatRes
         draw_rate=draws / max(len(good), 1),
         invalid_rate=_mean([float(bool(turn.invalid)) for turn in turns]),
         turns_mean=_mean([float(len(t.turns)) for e in good for t in e.trajectories]),
-        errors=sum(e.stop is Stop.ERROR for e in played),
+        errors=len(played) - len(good),
+        first_error=_first_error(played),
     )
+
+
+def _first_error(played: Sequence[Episode]) -> str:
+    return next((episode.reason for episode in played if episode.stop is Stop.ERROR), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +213,8 @@ class TaskResult:
     turns_mean: float
     invalid_rate: float
     errors: int
+    first_error: str
+    """As in `SeatResult`."""
     metrics: Mapping[str, float]
     """What the environment measured, see `env_metrics`."""
 
@@ -221,6 +231,7 @@ def solve(
     seed: int,
     split: str = "",
     env_kwargs: Mapping[str, Any] | None = None,
+    tasks: Sequence[Task] = (),
 ) -> TaskResult:
     """Play tasks alone.
 
@@ -231,19 +242,20 @@ def solve(
         seed: Same seed, same tasks.
         split: Where the tasks come from; by default `held_out`.
         env_kwargs: Constructor arguments of the environment.
+        tasks: Played one after the other, and again; by default `drawn` from the split.
 
     Raises:
         ValueError: If the environment is unknown, has more seats, or has no such split.
     """
     kwargs = dict(env_kwargs or {})
-    kwargs["split"] = split or held_out(registry.make(env_id, **kwargs))
+    kwargs["split"] = split or held_out(registry.spec(env_id).load())
     env = registry.make(env_id, **kwargs)
     if len(env.ROLES) > 1:
         raise ValueError(f"{env_id} has {len(env.ROLES)} seats: it is played against opponents")
     rollout = Rollout(
         agent.engine, agent.chat, lambda: registry.make(env_id, **kwargs), agent.sampling
     )
-    tasks = env.tasks(kwargs["split"], **env.params).shuffle(seed, episodes)
+    tasks = tasks or drawn(env, kwargs["split"], episodes, seed)
     played = rollout.play(
         [tasks[i % len(tasks)] for i in range(episodes)],
         seed=derive_seed(seed, env_id, kwargs["split"]),
@@ -264,6 +276,7 @@ def solve(
         turns_mean=_mean([float(len(row)) for row in turns]),
         invalid_rate=_mean([float(bool(turn.invalid)) for row in turns for turn in row]),
         errors=len(played) - len(good),
+        first_error=_first_error(played),
         metrics=env_metrics(good),
     )
 

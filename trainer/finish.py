@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ludus.envs.manifest import held_out
 from ludus.envs.task import derive_seed
 from ludus.trainer import evaluate
 from ludus.trainer.arena import Arena
@@ -117,7 +118,7 @@ def _shown(trainer: "Trainer", arena: Arena, number: int) -> list[GameRecord]:
         keep_replays=number,
     )
     seed = trainer.config.seed
-    tasks = arena.tasks(evaluate.held_out(arena.env)).shuffle(seed, number)
+    tasks = arena.tasks(held_out(arena.env)).shuffle(seed, number)
     games = player.play(list(tasks), seed=derive_seed(seed, "shown"))
     return record_games(games, arena.make_env)
 

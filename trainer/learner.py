@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from ludus.trainer.attention import model_inputs, shares_prefixes
 from ludus.trainer.batch import MicroBatch
 from ludus.trainer.corrections import Correction, correct
 from ludus.trainer.loss import PolicyLoss
-from ludus.trainer.regularizers import Regularizer
+from ludus.trainer.regularizers import Regularizer, kl_estimate
+from ludus.trainer.tokens import noted
+from ludus.trainer.trajectory import Episode, Turn
 
 
 class ParityError(RuntimeError):
@@ -40,6 +42,8 @@ class Learner:
         magnet: A frozen model that the policy is drawn to, or None. Regularising towards a
             slowly changing magnet is what makes self-play converge instead of cycling (magnetic
             mirror descent, arXiv:2206.05825).
+        kl_estimate: How KL to the magnet is measured: "exact", over the vocabulary, or from the
+            sampled tokens, a kind of `kl_estimate`.
         betas, weight_decay: Of AdamW.
         grad_clip: Largest norm of the gradient.
         parity_tolerance: Largest difference, nats, between the log-probability recorded at
@@ -56,6 +60,7 @@ class Learner:
         *,
         temperature: float = 1.0,
         magnet: nn.Module | None = None,
+        kl_estimate: str = "exact",
         betas: tuple[float, float] = (0.9, 0.95),
         weight_decay: float = 0.0,
         grad_clip: float = 1.0,
@@ -64,6 +69,7 @@ class Learner:
         regularizers: Sequence[Regularizer] = (),
     ) -> None:
         self.model, self.loss, self.magnet = model, loss, magnet
+        self.kl_estimate = kl_estimate
         self.temperature, self.grad_clip = temperature, grad_clip
         self.parity_tolerance = parity_tolerance
         self.corrections, self.regularizers = tuple(corrections), tuple(regularizers)
@@ -117,10 +123,10 @@ class Learner:
         self.model.eval()  # no dropout: what is trained is the distribution that was sampled
         for group in self.optimizer.param_groups:
             group["lr"] = coefficients.lr
-        magnet_UV: list[Tensor | None] = [None] * len(batches)
+        magnets: list[Tensor | None] = [None] * len(batches)
         if self.magnet is not None and coefficients.kl > 0:
-            with torch.no_grad():
-                magnet_UV = [self.logps_UV(self.magnet, batch) for batch in batches]
+            asked = self._magnet_UV if self.kl_estimate == "exact" else self.magnet_logps_N
+            magnets = [asked(batch) for batch in batches]
         before_N = [batch.logp_sampled_N for batch in batches]
         noted: dict[str, float] = {}
         if self.corrections:
@@ -133,7 +139,7 @@ class Learner:
         metrics: dict[str, float] = {}
         for epoch in range(epochs):
             sums = _Sums()
-            for batch, magnet, logp_before_N in zip(batches, magnet_UV, before_N, strict=True):
+            for batch, magnet, logp_before_N in zip(batches, magnets, before_N, strict=True):
                 logps_UV = self.logps_UV(self.model, batch)
                 if epoch == 0:
                     sums.peak("parity/max", self._parity(logps_UV, batch, version))
@@ -152,7 +158,7 @@ class Learner:
         logps_UV: Tensor,
         batch: MicroBatch,
         logp_before_N: Tensor,
-        magnet_UV: Tensor | None,
+        magnet: Tensor | None,
         coefficients: Coefficients,
         sums: "_Sums",
     ) -> Tensor:
@@ -161,12 +167,16 @@ class Learner:
         loss_N, extra = self.loss(logp_N, logp_before_N, batch.advantage_N, batch.segments)
         policy_loss = (batch.weight_N * loss_N).sum()
         weight_U = batch.weight_U
-        with torch.set_grad_enabled(magnet_UV is not None or coefficients.entropy != 0):
+        exact = magnet is not None and self.kl_estimate == "exact"
+        with torch.set_grad_enabled(exact or coefficients.entropy != 0):
             p_UV = logps_UV.exp()
             entropy = -(weight_U * (p_UV * logps_UV).sum(-1)).sum()
         loss = policy_loss - coefficients.entropy * entropy
-        if magnet_UV is not None:
-            kl = (weight_U * (p_UV * (logps_UV - magnet_UV)).sum(-1)).sum()
+        if magnet is not None:
+            if exact:
+                kl = (weight_U * (p_UV * (logps_UV - magnet)).sum(-1)).sum()
+            else:
+                kl = (batch.weight_N * kl_estimate(logp_N - magnet, self.kl_estimate)).sum()
             loss = loss + coefficients.kl * kl
             sums.add("loss/kl_magnet", kl)
         for regularizer in self.regularizers:
@@ -180,6 +190,25 @@ class Learner:
             sums.add(f"loss/{name}", (batch.weight_N * value_N).sum())
         sums.add("_weight", batch.weight_N.sum())
         return loss
+
+    @torch.no_grad()
+    def _magnet_UV(self, batch: MicroBatch) -> Tensor:
+        """(U, V) log-probabilities of the magnet, nats."""
+        assert self.magnet is not None
+        return self.logps_UV(self.magnet, batch)
+
+    def magnet_logps_N(self, batch: MicroBatch) -> Tensor:
+        """(N,) log-probabilities of the sampled tokens under the magnet, nats."""
+        return self._magnet_UV(batch)[batch.slot_N, batch.token_N]
+
+    def beside_magnet(self, episodes: Sequence[Episode], **rows: int) -> list[Episode]:
+        """The same episodes with what the magnet says of every reply; `rows` as `noted` takes
+        them."""
+
+        def note(turn: Turn, logps: tuple[float, ...]) -> Turn:
+            return replace(turn, magnet_logp=sum(logps))
+
+        return noted(episodes, self.magnet_logps_N, note, device=self.parameters[0].device, **rows)
 
     def _descend(self) -> float:
         """Clip the gradient, make the step; the gradient's norm before."""

@@ -64,7 +64,7 @@ def load_policy(
         registry.spec(env)
     if settings:
         max_reply_tokens = max_reply_tokens or settings["max_reply_tokens"]
-        trained = {id: args for _, id, args in places(settings["env"], settings["env_args"])}
+        trained = {id: args for _, id, _, args in places(settings["env"], settings["env_args"])}
         if not env and len(trained) > 1:
             raise ValueError(
                 f"{name} was trained in several: name one with --env, of {', '.join(trained)}"

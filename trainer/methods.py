@@ -77,6 +77,7 @@ def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
         make_loss(config),
         temperature=config.temperature,
         magnet=frozen_copy(model) if has_magnet(config) else None,
+        kl_estimate=config.kl_estimate,
         betas=(config.beta1, config.beta2),
         weight_decay=config.weight_decay,
         grad_clip=config.grad_clip,
@@ -88,7 +89,7 @@ def make_learner(config: "TrainConfig", model: nn.Module) -> Learner:
 
 def make_critic(config: "TrainConfig", learner: Learner) -> Critic | None:
     """The critic, if the estimator reads one; it begins as a copy of the policy's decoder."""
-    if "values" not in make_credit(config).estimator.needs:
+    if "values" not in make_credit(config).needs:
         return None
     return Critic(
         learner.model,
@@ -183,7 +184,7 @@ def _check_acts(config: "TrainConfig", credit: Credit) -> None:
         ValueError: Naming what it needs.
     """
     size, one_pass = config.group_size, config.epochs < 2
-    critic = "values" in credit.estimator.needs
+    critic, in_loss = "values" in credit.needs, config.kl > 0 or config.kl_end > 0
     filters = [spec for spec in config.filters if spec.partition(":")[0] in FILTERS]
     keep = max((edit.keep for edit in credit.edits if isinstance(edit, MaxVariance)), default=0)
     kl_cov = any(spec.partition(":")[0] == "kl_cov" for spec in config.regularizers)
@@ -207,6 +208,18 @@ def _check_acts(config: "TrainConfig", credit: Credit) -> None:
             f"magnet_every {config.magnet_every} moves what kl draws to: it needs kl or kl_end > 0",
         ),
         (
+            config.kl_estimate == "k1",
+            "kl_estimate k1 has no gradient in expectation: --shaping kl takes it off the rewards",
+        ),
+        (
+            config.kl_estimate != "exact" and not in_loss,
+            f"kl_estimate {config.kl_estimate} measures what kl weighs: it needs kl or kl_end > 0",
+        ),
+        (
+            in_loss and "magnet_logp" in credit.needs,
+            "kl is in the loss and shaping kl in the rewards: one of them",
+        ),
+        (
             bool(config.critic_warmup) and not critic,
             f"critic_warmup {config.critic_warmup} needs an advantage with a critic (gae, "
             f"bi_level_gae, turn_gae), got {config.advantage}",
@@ -226,8 +239,8 @@ def _check_acts(config: "TrainConfig", credit: Credit) -> None:
 
 
 def has_magnet(config: "TrainConfig") -> bool:
-    """Whether a run ever draws the policy to a magnet."""
-    return config.kl > 0 or config.kl_end > 0
+    """Whether a run ever draws the policy to a magnet, by its loss or its rewards."""
+    return config.kl > 0 or config.kl_end > 0 or "magnet_logp" in make_credit(config).needs
 
 
 def requirements(config: "TrainConfig") -> dict[str, str]:

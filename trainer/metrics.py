@@ -9,7 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ludus.trainer.trajectory import Episode, Stop, usable
+from ludus.trainer.trajectory import Episode, Stop, TokenNode, usable
+
+TURNS = 8
+"""So many have curves of their own; where episodes are long, few reach much further alike."""
 
 
 def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, float]:
@@ -20,9 +23,11 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
         seconds: How long it took.
 
     Returns:
-        Returns and lengths per role, entropy (nats a sampled token), rates of bad replies,
-        truncations and errors, sampled tokens per second, and the longest run of one token in a
-        reply (collapse to "!!!!" shows there first); of tasks for one seat, the share solved.
+        Returns per role (the policy's, not an opponent's in that seat) and lengths, entropy (nats a
+        sampled token), rates of bad replies, truncations and errors, sampled tokens per second, and
+        the longest run of one token in a reply (collapse to "!!!!" shows there first); of the first
+        turns, one by one, entropy and mean length; of tasks for one seat, the share solved, without
+        a hint.
     """
     good = usable(episodes)
     trajectories = [t for e in good for t in e.trajectories]
@@ -42,9 +47,16 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
         "rollout/invalid_rate": sum(bool(t.invalid) for t in turns) / max(len(turns), 1),
         "rollout/errors": float(len(episodes) - len(good)),
     }
+    by_turn: dict[int, list[TokenNode]] = {}
+    for node in actions:
+        by_turn.setdefault(node.turn, []).append(node)
+    for turn in range(min(len(by_turn), TURNS) if len(by_turn) > 1 else 0):
+        sampled = sum(len(node.ids) for node in by_turn[turn])
+        metrics[f"turn/{turn}/entropy"] = sum(sum(n.entropies) for n in by_turn[turn]) / sampled
+        metrics[f"turn/{turn}/tokens"] = sampled / len(by_turn[turn])
     for stop in Stop:
         metrics[f"stop/{stop}"] = sum(e.stop is stop for e in episodes) / max(len(episodes), 1)
-    judged = [e.success for e in good if e.success is not None]
+    judged = [e.success and not e.hinted for e in good if e.success is not None]
     if judged and all(len(e.returns) == 1 for e in good):
         metrics["rollout/success"] = sum(judged) / len(good)
     metrics |= {f"env/{name}": value for name, value in env_metrics(good).items()}
@@ -54,7 +66,8 @@ def rollout_metrics(episodes: Sequence[Episode], seconds: float) -> dict[str, fl
     for env_id, own in games.items():
         where = f"{env_id.partition('/')[2]}/" if len(games) > 1 else ""
         for role in own[0].returns:
-            metrics[f"return/{where}{role}"] = sum(e.returns[role] for e in own) / len(own)
+            if got := [e.own_returns[role] for e in own if role in e.own_returns]:
+                metrics[f"return/{where}{role}"] = sum(got) / len(got)
     return metrics
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -44,15 +45,58 @@ def make_part(kind: str, spec: str, table: Mapping[str, Callable[..., P]], **def
         one_of(kind, name, tuple(table), ", or module:attribute")
         factory = table[name]
     settings = dict(defaults)
+    known = _settings(factory)
     for setting in filter(None, ":".join(rest).split(",")):
-        key, equals, value = setting.partition("=")
+        key, equals, text = (part.strip() for part in setting.partition("="))
         if not equals:
             raise ValueError(f"a setting of {kind} {name} is KEY=VALUE, got {setting!r}")
-        settings[key.strip()] = read_value(value.strip())
+        if known is not None and key not in known:
+            have = f"it has: {', '.join(known)}" if known else "nor any other"
+            raise ValueError(f"{kind} {name} has no setting {key!r}, {have}")
+        of = "" if known is None else known[key]
+        if (value := _read(text, of)) is None:
+            raise ValueError(f"setting {key} of {kind} {name} is {KINDS[of]}, got {text!r}")
+        settings[key] = value
     try:
         return factory(**settings)
     except TypeError as error:
         raise ValueError(f"{kind} {name}: {error}") from error
+
+
+KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text"}
+"""Of settings, by the annotation of the argument."""
+
+
+def _settings(factory: Callable[..., Any]) -> dict[str, str] | None:
+    """What a spec may set, and of what kind, "" if the factory does not say; None if it takes
+    anything."""
+    found: dict[str, str] = {}
+    # A class that hands further arguments on has those of its base as well.
+    for of in inspect.getmro(factory) if inspect.isclass(factory) else (factory,):
+        try:
+            arguments = inspect.signature(of).parameters.values()
+        except (TypeError, ValueError):  # some builtins have none
+            return None
+        for p in arguments:
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+                kind = getattr(p.annotation, "__name__", str(p.annotation))
+                found.setdefault(p.name, "" if p.annotation is p.empty else kind)
+        if not any(p.kind is p.VAR_KEYWORD for p in arguments):
+            return {name: kind for name, kind in found.items() if kind in ("", *KINDS)}
+    return None
+
+
+def _read(text: str, kind: str) -> bool | int | float | str | None:
+    """A setting's value; None if it is not of the kind."""
+    if kind == "str":
+        return text
+    value = read_value(text)
+    if not kind:
+        return value
+    if kind == "bool" or isinstance(value, bool):
+        return value if kind == "bool" and isinstance(value, bool) else None
+    fits = isinstance(value, int) or (kind == "float" and isinstance(value, float))
+    return value if fits and value == value else None  # not a number is none
 
 
 def one_of(kind: str, name: object, allowed: Sequence[str], more: str = "") -> None:

@@ -84,6 +84,8 @@ class Progress:
             if name.startswith(start)
         ]
         parts += [shape.format(metrics[name]) for name, shape in _SHOWN if name in metrics]
+        if broken := metrics.get("rollout/errors"):
+            parts.append(f"{broken:.0f} episodes of this step broke")
         left = pace * (self._config.steps - step)
         if step and left:
             parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")

@@ -7,6 +7,7 @@ and its next prompt joins the batch while the others are still being sampled.
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from ludus.agents.base import Agent
 from ludus.agents.chat import Chat
@@ -32,6 +33,7 @@ class Rollout:
         keep_replays: How many of the first episodes keep the record of their moves.
         needs: Fields of `Turn` to fill beyond what every method uses: "state_key", "golden_logp",
             "sum_squares".
+        level: Of the environment, where a run has several.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Rollout:
         opponents: Mapping[str, Agent] | None = None,
         keep_replays: int = 0,
         needs: Collection[str] = (),
+        level: str = "",
     ) -> None:
         self.engine, self.make_env = engine, make_env
         if "sum_squares" in needs:
@@ -52,6 +55,7 @@ class Rollout:
         self.opponents = opponents or {}
         self.keep_replays = keep_replays
         self.needs = needs
+        self.level = level
         self._envs: list[TextEnv] = []
         self._unscored: list[tuple[Seat, Facts]] = []
 
@@ -138,8 +142,10 @@ class Rollout:
         return seat in play.seats and id(play.seats[seat].session) in self._waiting
 
     def _prompt(self, play: Play, seat: str, messages: tuple[Message, ...], facts: Facts) -> bool:
-        """Ask a seat for its reply; False if its conversation leaves no room for one."""
+        """Ask a seat for its reply; False if its conversation leaves no room for one, or for the
+        right one where it is known."""
         own = play.seats.get(seat)
+        room = max(map(len, facts.golden), default=1)
         if own is None:
             model = self.opponents.get(seat)
             agent = model if isinstance(model, ModelAgent) else self._policy
@@ -147,13 +153,13 @@ class Rollout:
                 told = messages[-1]
                 messages = (*messages[:-1], Message(told.role, f"{told.content}\n{hint}"))
             ids = agent.chat.open(messages)
-            if len(ids) >= agent.engine.max_positions:
+            if len(ids) + room > agent.engine.max_positions:
                 return False
             session = agent.engine.open(ids, seed=derive_seed(self._seed, play.number, seat))
             own = play.seats[seat] = Seat(agent, session, TokenNode(None, ids))
         else:
             ids = own.agent.chat.bridge(messages, own.leaf.ids[-1])
-            if len(own.session.ids) + len(ids) >= own.agent.engine.max_positions:
+            if len(own.session.ids) + len(ids) + room > own.agent.engine.max_positions:
                 return False
             own.agent.engine.extend(own.session, ids)
             own.leaf = TokenNode(own.leaf, ids)
@@ -174,19 +180,31 @@ class Rollout:
         golden = env.golden(seat) if "golden_logp" in self.needs else None
         if golden is None or golden.answer is None:
             return Facts(state_key)
-        scaffold, answer = (
-            self._policy.chat.reply(text)[:-1] for text in (golden.prefix, golden.answer)
-        )
-        return Facts(state_key, scaffold + answer, len(scaffold))
+        reply = self._policy.chat.reply
+        scaffold = reply(golden.prefix)[:-1]
+        answers = (golden.answer, *golden.aliases)
+        return Facts(state_key, tuple(scaffold + reply(a)[:-1] for a in answers), len(scaffold))
 
     def _score(self) -> None:
         """Score the reference answers after all prompts that are new, in one batch; then let the
-        replies begin."""
+        replies begin. Of an answer with aliases, the one that is likeliest after the first prompt
+        is scored throughout."""
         asked = [(own, f) for own, f in self._unscored if id(own.session) in self._waiting]
         self._unscored.clear()
-        scores = self.engine.score([(own.session, facts.golden) for own, facts in asked])
-        for (own, facts), logps in zip(asked, scores, strict=True):
-            own.golden[-1] = sum(logps[facts.scaffold :]) / len(logps[facts.scaffold :])
+        wanted = [range(len(f.golden)) if own.answer is None else (own.answer,) for own, f in asked]
+        scores = iter(
+            self.engine.score(
+                [
+                    (own.session, facts.golden[i])
+                    for (own, facts), some in zip(asked, wanted, strict=True)
+                    for i in some
+                ]
+            )
+        )
+        for (own, facts), some in zip(asked, wanted, strict=True):
+            means = {i: fmean(next(scores)[facts.scaffold :]) for i in some}
+            own.answer = max(means, key=means.__getitem__)
+            own.golden[-1] = means[own.answer]
             self.engine.submit(own.session, self._policy.sampling)
 
     def _answer(self, play: Play, seat: str, completion: Completion) -> None:
@@ -242,6 +260,7 @@ class Rollout:
                 play.number,
                 own.last_action(),
                 own.turns(),
+                self.level,
             )
             for role, own in play.seats.items()
             if own.texts and role not in self.opponents
@@ -260,6 +279,9 @@ class Rollout:
                 env.replay().to_json() if kept else {},
                 success,
                 play.metrics,
+                tuple(self.opponents),
+                self.level,
+                bool(self._hints and self._hints[play.number]),
             ),
         )
 
@@ -268,9 +290,8 @@ class Rollout:
         env = play.env
         reason = f"{type(error).__name__}: {error}"
         zeros = dict.fromkeys(env.ROLES, 0.0)
-        self._finish(
-            play, Episode(env.ENV_ID, env.task.key, play.number, zeros, (), Stop.ERROR, reason)
-        )
+        failed = Episode(env.ENV_ID, env.task.key, play.number, zeros, (), Stop.ERROR, reason)
+        self._finish(play, replace(failed, opponents=tuple(self.opponents), level=self.level))
 
     def _finish(self, play: Play, episode: Episode) -> None:
         for own in play.seats.values():

@@ -11,7 +11,7 @@ from ludus.envs.base import TextEnv
 from ludus.envs.task import Task, derive_seed
 from ludus.trainer.arena import Arena
 from ludus.trainer.config import TrainConfig
-from ludus.trainer.credit import Credit, Credited
+from ludus.trainer.credit import Credit, Credited, sibling
 from ludus.trainer.methods import make_branching, make_budget
 from ludus.trainer.pool import Pool
 from ludus.trainer.rollout import Rollout
@@ -62,22 +62,27 @@ class Sampler:
             for own in arena.own
         ]
         self._tasks = {arena.name: arena.tasks("train") for arena in self.arenas}
-        self._arena_of: dict[str, str] = {}
+        self._names = {(arena.env.ENV_ID, arena.level): arena.name for arena in self.arenas}
         self.budget = make_budget(config)
         self.metrics: dict[str, float] = {}
+        self.played = 0
+        """Episodes of the step so far, also those that gave way to others with a hint."""
 
     def _rollout(self, arena: Arena, own: str, agent: ModelAgent) -> Rollout:
         player = (agent.engine, agent.chat, arena.make_env, agent.sampling)
-        needs = self.credit.estimator.needs
+        needs = self.credit.needs
         if branching := make_branching(self.config):
             leaves = self.config.group_size
-            return TreeRollout(*player, branching=branching, leaves=leaves, needs=needs)
-        return Rollout(*player, opponents=arena.others(own, arena.opponent), needs=needs)
+            return TreeRollout(
+                *player, branching=branching, leaves=leaves, needs=needs, level=arena.level
+            )
+        others = arena.others(own, arena.opponent)
+        return Rollout(*player, opponents=others, needs=needs, level=arena.level)
 
     def sample(self, step: int) -> list[Episode]:
         """A step's episodes; more of them while filters leave fewer groups than were asked for."""
-        self._arena_of.clear()
         seed = derive_seed(self.config.seed, step)
+        self.played = 0
         tasks = self.tasks(step)
         episodes = self.rollout(tasks, seed=seed)
         if self.config.hints:
@@ -109,19 +114,26 @@ class Sampler:
             if own:
                 said = [hints[task.key] for task in own]
                 kept += player.rollout.play(own, seed=derive_seed(seed, i), hints=said)
+                self.played += len(own)
         return kept
 
     def tasks(self, step: int, again: int = 0) -> list[tuple[Arena, Task]]:
-        """The tasks of a step and where, each `group_size` times; others when asked again."""
+        """The tasks of a step and where, each `group_size` times; others when asked again. None is
+        drawn twice while there are more."""
         count, more = self.config.episodes // self.config.group_size, (again,) if again else ()
         rng = random.Random(derive_seed(self.config.seed, "arena", step, *more))
         found: list[tuple[Arena, Task]] = []
+        drawn: list[set[int]] = [set() for _ in self.arenas]
         for i, number in enumerate(self.curriculum.draw(step, count, rng)):
-            arena = self.arenas[number]
+            arena, taken = self.arenas[number], drawn[number]
             tasks = self._tasks[arena.name]
-            task = tasks[derive_seed(self.config.seed, "task", step, i, *more) % len(tasks)]
-            self._arena_of[task.key] = arena.name
-            found.append((arena, task))
+            at = derive_seed(self.config.seed, "task", step, i, *more) % len(tasks)
+            if len(taken) == len(tasks):
+                taken.clear()
+            while at in taken:
+                at = (at + 1) % len(tasks)
+            taken.add(at)
+            found.append((arena, tasks[at]))
         sizes = [self.config.group_size] * count
         if self.budget is not None:
             sizes = self.budget.sizes([task.key for _, task in found], self.config.episodes)
@@ -141,6 +153,7 @@ class Sampler:
         return episodes
 
     def _play(self, player: Player, tasks: Sequence[Task], seed: int) -> list[Episode]:
+        self.played += len(tasks)
         if self.pool is None:
             return player.rollout.play(tasks, seed=seed)
         name = self.pool.pick(random.Random(seed))
@@ -150,22 +163,29 @@ class Sampler:
         return episodes
 
     def learn(self, episodes: Sequence[Episode], credited: Credited) -> None:
-        """Tell the curriculum what came of a step."""
+        """Tell the curriculum and the budget what came of a step."""
         gains: dict[str, list[float]] = {}
         for trajectory, row in zip(credited.trajectories, credited.advantages, strict=True):
-            where = self._arena_of[trajectory.task_key]
-            gains.setdefault(where, []).append(_gain(trajectory, row))
+            gains.setdefault(self._name(trajectory), []).append(_gain(trajectory, row))
+        trained = {sibling(t) for t in credited.trajectories}
         solved: dict[str, list[float]] = {}
+        by_task: dict[str, list[float]] = {}
         for episode in usable(episodes):
+            for trajectory in episode.trajectories:
+                if sibling(trajectory) not in trained:  # nothing was learnt from its group
+                    gains.setdefault(self._name(trajectory), []).append(0.0)
             against = self.config.opponent != "self" and episode.trajectories
             own = episode.trajectories[0].role if against else ""
-            solved.setdefault(self._arena_of[episode.task_key], []).append(points(episode, own))
+            got = 0.0 if episode.hinted else points(episode, own)  # without the hint all failed
+            solved.setdefault(self._name(episode), []).append(got)
+            by_task.setdefault(episode.task_key, []).append(got)
         self.curriculum.learn(gains, solved)
         if self.budget is not None:
-            by_task: dict[str, list[float]] = {}
-            for episode in usable(episodes):
-                by_task.setdefault(episode.task_key, []).append(points(episode, ""))
             self.budget.learn(by_task)
+
+    def _name(self, played: Episode | Trajectory) -> str:
+        """Of the arena."""
+        return self._names[played.env_id, played.level]
 
     def state_dict(self) -> dict[str, Any]:
         """What the budget remembers."""

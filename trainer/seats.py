@@ -22,6 +22,8 @@ class Seat:
     rewards: list[float] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     golden: list[float | None] = field(default_factory=list)
+    answer: int | None = None
+    """Which of the reference answers is scored, chosen at the first prompt."""
     squares: list[tuple[float, ...]] = field(default_factory=list)
 
     def turns(self) -> tuple[Turn, ...]:
@@ -70,7 +72,7 @@ class Facts:
     """What is noted of a position before a reply, where an estimator needs it."""
 
     state_key: str = ""
-    golden: tuple[int, ...] = ()
-    """The reference answer in tokens, after its scaffold."""
+    golden: tuple[tuple[int, ...], ...] = ()
+    """The reference answer and its aliases in tokens, each after its scaffold."""
     scaffold: int = 0
-    """How many of them are scaffold."""
+    """How many of the tokens of each are scaffold."""

@@ -181,7 +181,7 @@ def tool_economy_ppo(calls: int, most: int) -> float:
 class ToolEconomy(Memoryless):
     """Multiplies every reward by `tool_economy`, with the fewest calls of a correct rollout kept
     per task and seat over the run. The fewest is brought up to date before anything is scored: a
-    correct rollout without a call would else get 0.
+    correct rollout without a call would else get 0. Returns below 0 stay as they are.
 
     Args:
         most: Limit on calls.
@@ -211,7 +211,9 @@ class ToolEconomy(Memoryless):
 
         def rewards(t: Trajectory) -> list[float]:
             fewest = self.fewest.get(_task(t))
-            factor = 1.0 if fewest is None else tool_economy(self.calls(t), fewest, self.most)
+            if fewest is None or t.ret < 0:  # discounted, a penalty would pay for calls
+                return [turn.reward for turn in t.turns]
+            factor = tool_economy(self.calls(t), fewest, self.most)
             return [turn.reward * factor for turn in t.turns]
 
         return [reshaped(episode, rewards) for episode in episodes]
@@ -227,6 +229,48 @@ class ToolEconomy(Memoryless):
 
 def _task(t: Trajectory) -> str:
     return " ".join(map(str, GROUPS["task+role"](t)))  # type: ignore[call-overload]
+
+
+class KLPenalty(Memoryless):
+    """Takes KL to the magnet off the rewards: r - weight (log policy - log magnet) of the reply,
+    the estimate k1 summed over its sampled tokens; what tools and the environment said has none.
+
+    It replaces KL in the loss, as PPO for language models has it. The penalty of a turn's tokens
+    lies in the turn's reward, not at each token.
+
+    Args:
+        weight: Reward units a nat.
+
+    Source: Ziegler et al. 2019, arXiv:1909.08593.
+    """
+
+    needs = frozenset({"magnet_logp"})
+
+    def __init__(self, weight: float = 0.01) -> None:
+        if weight <= 0:
+            raise ValueError(f"weight must be more than 0, got {weight}")
+        self.weight = weight
+        self.metrics: dict[str, float] = {}
+
+    def __call__(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """With the penalty; `kl` is its mean a token, nats."""
+        total, tokens = 0.0, 0
+
+        def rewards(t: Trajectory) -> list[float]:
+            nonlocal total, tokens
+            replies = [node for node in t.leaf.path() if node.is_action]
+            out = []
+            for turn, node in zip(t.turns, replies, strict=True):
+                if turn.magnet_logp is None:
+                    raise ValueError("a turn was not shown to the magnet: shaping kl needs one")
+                kl = sum(node.logps) - turn.magnet_logp
+                total, tokens = total + kl, tokens + len(node.ids)
+                out.append(turn.reward - self.weight * kl)
+            return out
+
+        shaped = [reshaped(episode, rewards) for episode in episodes]
+        self.metrics = {"kl": total / max(tokens, 1)}
+        return shaped
 
 
 class NoTruncated(Memoryless):
@@ -246,4 +290,5 @@ SHAPING: dict[str, Callable[..., Shaping]] = {
     "renorm": ReNorm,
     "otc": ToolEconomy,
     "truncated_zero": NoTruncated,
+    "kl": KLPenalty,
 }

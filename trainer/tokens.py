@@ -1,14 +1,15 @@
-"""From one advantage a turn to one a token, where an estimator says so."""
+"""What is said of every sampled token: before credit by a network, after it by an estimator."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from ludus.trainer.advantages import TokenCredit
-from ludus.trainer.batch import MicroBatch
-from ludus.trainer.trajectory import Trajectory
+from ludus.trainer.batch import MicroBatch, pack
+from ludus.trainer.trajectory import Episode, Stop, Trajectory, Turn, usable
 
 
 def turns_of(batch: MicroBatch) -> Iterator[tuple[tuple[int, int], int, int]]:
@@ -19,6 +20,49 @@ def turns_of(batch: MicroBatch) -> Iterator[tuple[tuple[int, int], int, int]]:
         end = start + sum(1 for _ in members)
         yield key, start, end
         start = end
+
+
+@torch.no_grad()
+def noted(
+    episodes: Sequence[Episode],
+    measure: Callable[[MicroBatch], Tensor],
+    note: Callable[[Turn, tuple[float, ...]], Turn],
+    *,
+    device: torch.device,
+    bin_tokens: int,
+    micro_tokens: int,
+) -> list[Episode]:
+    """The same episodes, with what a network says of every turn's sampled tokens.
+
+    Args:
+        episodes: Broken ones stay as they are.
+        measure: From a micro-batch to (N,) numbers.
+        note: From a turn and the numbers of its tokens to the turn with them.
+        device: Where the network is.
+        bin_tokens: See `pack`.
+        micro_tokens: See `pack`.
+    """
+    trajectories = [t for e in usable(episodes) for t in e.trajectories]
+    if not trajectories:
+        return list(episodes)
+    zeros = [(0.0,) * len(t.turns) for t in trajectories]
+    found: dict[tuple[int, int], tuple[float, ...]] = {}
+    for batch in pack(trajectories, zeros, bin_tokens=bin_tokens, micro_tokens=micro_tokens):
+        values = measure(batch.to(device)).tolist()
+        for key, start, end in turns_of(batch):
+            found[key] = tuple(values[start:end])
+    numbers = itertools.count()
+
+    def told(t: Trajectory) -> Trajectory:
+        row = next(numbers)
+        return replace(t, turns=tuple(note(turn, found[row, i]) for i, turn in enumerate(t.turns)))
+
+    return [
+        episode
+        if episode.stop is Stop.ERROR
+        else replace(episode, trajectories=tuple(told(t) for t in episode.trajectories))
+        for episode in episodes
+    ]
 
 
 def with_tokens(

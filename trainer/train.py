@@ -225,16 +225,20 @@ class Trainer:
     def _train_step(self) -> dict[str, float]:
         config, clock = self.config, _Clock()
         episodes = self.sampler.sample(self.step)
-        self.episodes_done += len(episodes)
+        self.episodes_done += self.sampler.played
         clock.lap("time/sample_s")
         if not usable(episodes):
             raise ValueError(
                 f"no episode of step {self.step} can be learned from; the first ended with: "
                 f"{episodes[0].reason}"
             )
+        rows = methods.row_sizes(config, self.learner)
         if self.critic is not None:
-            episodes = self.critic.judged(episodes, **methods.row_sizes(config, self.learner))
+            episodes = self.critic.judged(episodes, **rows)
             clock.lap("time/critic_s")
+        if "magnet_logp" in self.credit.needs:
+            episodes = self.learner.beside_magnet(episodes, **rows)
+            clock.lap("time/magnet_s")
         credited = self.credit(episodes)
         clock.lap("time/credit_s")
         self.sampler.learn(episodes, credited)

@@ -102,6 +102,8 @@ class Turn:
     asked for."""
     values: tuple[float, ...] = ()
     """What the critic expected before each sampled token, reward units. Filled where asked for."""
+    magnet_logp: float | None = None
+    """Log-probability of the reply under the magnet, nats. Filled where asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +117,8 @@ class Trajectory:
     """Number of the episode within its rollout; seats of one episode share it."""
     leaf: TokenNode
     turns: tuple[Turn, ...]
+    level: str = ""
+    """Which of the run's levels of this environment, if it has several."""
 
     def __post_init__(self) -> None:
         turns = [node.turn for node in self.leaf.path() if node.is_action]
@@ -125,6 +129,11 @@ class Trajectory:
             )
         if not turns:
             raise ValueError("a trajectory has at least one turn")
+
+    @property
+    def game(self) -> str:
+        """What is played: environment and level."""
+        return _game(self.env_id, self.level)
 
     @property
     def ret(self) -> float:
@@ -151,11 +160,31 @@ class Episode:
     """Whether the task was solved, where the environment says."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """What the environment measured: the last number of each name."""
+    opponents: tuple[str, ...] = ()
+    """Seats that somebody else than the policy played."""
+    level: str = ""
+    """Which of the run's levels of this environment, if it has several."""
+    hinted: bool = False
+    """Whether it was told how to begin: because all that were not told had failed."""
 
     def __post_init__(self) -> None:
         for trajectory in self.trajectories:
             if trajectory.role not in self.returns or trajectory.episode != self.number:
                 raise ValueError(f"trajectory of {trajectory.role} does not belong to this episode")
+
+    @property
+    def game(self) -> str:
+        """What is played: environment and level."""
+        return _game(self.env_id, self.level)
+
+    @property
+    def own_returns(self) -> dict[str, float]:
+        """Of the policy's seats, those that never acted among them."""
+        return {role: ret for role, ret in self.returns.items() if role not in self.opponents}
+
+
+def _game(env_id: str, level: str) -> str:
+    return f"{env_id} {level}" if level else env_id
 
 
 def usable(episodes: Sequence[Episode]) -> list[Episode]:

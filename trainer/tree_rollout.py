@@ -44,7 +44,7 @@ class TreeRollout(Rollout):
     """As `Rollout`, for environments of one seat; the episodes of a task share beginnings.
 
     Args:
-        engine, chat, make_env, sampling, keep_replays, needs: As of `Rollout`.
+        engine, chat, make_env, sampling, keep_replays, needs, level: As of `Rollout`.
         branching: Decides what begins where.
         leaves: Episodes of a task. `play` takes every task as often in a row.
     """
@@ -60,8 +60,11 @@ class TreeRollout(Rollout):
         leaves: int,
         keep_replays: int = 0,
         needs: Collection[str] = (),
+        level: str = "",
     ) -> None:
-        super().__init__(engine, chat, make_env, sampling, keep_replays=keep_replays, needs=needs)
+        super().__init__(
+            engine, chat, make_env, sampling, keep_replays=keep_replays, needs=needs, level=level
+        )
         branching.check(leaves)
         self.branching, self.leaves = branching, leaves
 

@@ -7,6 +7,7 @@ Where moves are simultaneous the seats move one after the other; none is told wh
 so the information sets are right without more ado.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,8 +101,9 @@ def build_tree(
             legal moves show in `Infoset.actions` and `Infoset.env`; keys do not depend on them.
 
     Raises:
-        ValueError: If the worlds are not enumerable, the tree is larger than max_nodes, a seat
-            may reply with free text, or chance is used during the episode.
+        ValueError: If the worlds are not enumerable or their chances not 1 in all, the tree is
+            larger than max_nodes, a seat may reply with free text, or chance is used during the
+            episode.
     """
     if isinstance(env, str):
         env = make(env, **params)
@@ -110,6 +112,9 @@ def build_tree(
     worlds = env.worlds(**env.params)
     if worlds is None:
         raise ValueError(f"{env.ENV_ID} does not enumerate its worlds, so it has no game tree")
+    total = math.fsum(chance for chance, _ in worlds)
+    if not math.isclose(total, 1.0, abs_tol=1e-6):
+        raise ValueError(f"{env.ENV_ID}: the chances of its worlds add up to {total:g}, not to 1")
     return _Builder(env, max_nodes).build(worlds)
 
 

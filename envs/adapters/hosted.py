@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from ludus.envs.base import TextEnv
+from ludus.envs.definition import like
 from ludus.envs.episode import Episode
 from ludus.envs.state import hash_value
 
@@ -75,6 +76,7 @@ def words_of(env_id: str, name: str, where: str, known: Mapping[str, Words]) -> 
     Raises:
         ValueError: If there are none.
     """
+    like("words", where, "module:NAME")
     if not where:
         if name not in known:
             raise ValueError(

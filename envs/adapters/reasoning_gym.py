@@ -13,13 +13,13 @@ import random
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ludus.envs.adapters.hosted import unknown
-from ludus.envs.adapters.safe_answers import harmless
+from ludus.envs.adapters.safe_answers import PARSED, TooLongError, bounded, harmless
 from ludus.envs.base import TextEnv
 from ludus.envs.outcome import Golden, Outcome, Verdict
 from ludus.envs.registry import MissingExtra
@@ -64,6 +64,8 @@ def _make(name: str, config: Mapping[str, Any], seed: int) -> Any:
     """
     if name not in _datasets():
         raise unknown("reasoning-gym", "dataset", name, _datasets())
+    if name == "composite":  # and hides whose scorer would be given an answer
+        raise ValueError("reasoning-gym's composite mixes datasets: make one environment of each")
     dataset, settings = _datasets()[name]
     if reserved := {"seed", "size"} & config.keys():
         raise ValueError(f"config of {name} has {min(reserved)!r}, which is the task's to set")
@@ -73,16 +75,21 @@ def _make(name: str, config: Mapping[str, Any], seed: int) -> Any:
             if hasattr(chosen, "validate"):
                 chosen.validate()
             return dataset(config=chosen)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise ValueError(f"reasoning-gym's {name} cannot be made: {error}") from None
+    except Exception as error:  # whatever it makes of its settings
+        raise ValueError(f"reasoning-gym's {name} cannot be made: {error}") from error
 
 
 @functools.lru_cache(maxsize=8)
 def _drawn(name: str, config: str, seed: int) -> tuple[Any, Mapping[str, Any]]:
     """The dataset and its one entry."""
     dataset = _make(name, json.loads(config), seed)
-    with _fenced():
-        entry: Mapping[str, Any] = dataset[0]
+    try:
+        with _fenced():
+            entry: Mapping[str, Any] = dataset[0]
+    except Exception as error:
+        raise ValueError(
+            f"reasoning-gym's {name} has no question with {config}: {error}"
+        ) from error
     return dataset, entry
 
 
@@ -114,14 +121,15 @@ class ReasoningGym(TextEnv):
         return str(_drawn(*self._drawn)[1]["question"])
 
     def _score(self, answer: str) -> float:
-        """What the scorer gives an answer; 0 where it raises, or would run the answer."""
+        """What the scorer gives an answer; 0 where it raises, takes too long, or would run it."""
         dataset, entry = _drawn(*self._drawn)
-        if answer != entry["answer"] and not harmless(self._drawn[0], answer):
+        name = self._drawn[0]
+        if answer != entry["answer"] and not harmless(name, answer):
             return 0.0
         try:
-            with _fenced():
+            with _fenced(), bounded() if name in PARSED else nullcontext():
                 score = float(dataset.score_answer(answer=answer, entry=entry))
-        except Exception:  # a scorer that is not meant for such an answer
+        except (Exception, TooLongError):  # a scorer that is not meant for such an answer
             return 0.0
         return min(1.0, max(0.0, score))
 

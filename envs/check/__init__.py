@@ -17,10 +17,18 @@ from ludus.envs.check.contract import rewards_and_ends, standard_apis
 from ludus.envs.check.determinism import global_rng, no_leaks, repeatable
 from ludus.envs.check.hostile import hostile_replies
 from ludus.envs.check.knowledge import golden_answers, hidden_information, pure_observation
+from ludus.envs.check.names import taken
 from ludus.envs.check.outside import no_network, throughput
 from ludus.envs.check.report import CheckFailed, Item, Report, Status
 from ludus.envs.check.scoring import empty_talk, splits_apart
-from ludus.envs.check.subject import Broken, Skipped, Subject
+from ludus.envs.check.subject import (
+    Broken,
+    Skipped,
+    Subject,
+    broken,
+    choose,
+    said,
+)
 
 __all__ = ["ITEMS", "CheckFailed", "Item", "Report", "check_env"]
 
@@ -45,6 +53,8 @@ ITEMS: dict[int, tuple[str, Check]] = {
 }
 """Number -> name and check, in the order they run."""
 
+_LONGEST = 10_000  # turns; no conversation is longer
+
 
 def check_env(
     env: str | type[TextEnv] | TextEnv,
@@ -66,7 +76,8 @@ def check_env(
         on_item: Called after each item, to show progress.
 
     Returns:
-        The report; `raise_for_failures` makes it a test.
+        The report; `raise_for_failures` makes it a test. If an episode cannot be played at all,
+        item 0 says why, and there are no others.
 
     Raises:
         UnknownEnv: If nothing has the id.
@@ -79,8 +90,11 @@ def check_env(
         raise ValueError(f"episodes must be at least 1, got {episodes}")
     subject = _subject(env, env_args or {}, episodes, seed)
     results = []
+    first = _run(0, "playing it", _playable, subject)
+    if first.status == "failed":  # so would all others, and for the same reason
+        return Report(env_id=subject.env_id, settings=subject.kwargs, items=(first,))
     for number in numbers:
-        results.append(_run(number, subject))
+        results.append(_run(number, *ITEMS[number], subject))
         if on_item is not None:
             on_item(results[-1])
     return Report(env_id=subject.env_id, settings=subject.kwargs, items=tuple(results))
@@ -100,8 +114,35 @@ def _subject(
     return Subject(env, {**env.CHECK, **env_args}, env.ENV_ID or env.__name__, episodes, seed)
 
 
-def _run(number: int, subject: Subject) -> Item:
-    name, check = ITEMS[number]
+def _playable(subject: Subject) -> str:
+    """One episode, started and played to its end by chance."""
+    if clash := taken(subject.env_class):
+        broken(clash)
+    env, rng = subject.make(), subject.rng("playing it")
+    if "_base_names" not in vars(env):
+        broken(f"the __init__ of {type(env).__name__} does not call TextEnv's")
+    if env.MAX_TURNS < 1:
+        broken(f"MAX_TURNS is {env.MAX_TURNS}, at least 1 is needed")
+    env.reset(seed=subject.seed)
+    env.state_hash()
+    if env.metadata["fork"] != "none":
+        env.fork()
+    for turns in range(min(_LONGEST, env.MAX_TURNS) + 1):
+        if not env.acting:
+            return f"{turns} turns"
+        seat = rng.choice(env.acting)
+        reply = choose(env, seat, rng)
+        try:
+            env.step(reply, seat=seat)
+        except Exception as error:
+            told = f"{said(error, subject.env_class)}; the reply was {reply!r}"
+            if env.legal_actions(seat) is None:
+                told += ": refuse what means nothing by InvalidMove, in _parse"
+            broken(told)
+    broken(f"random play has not ended after {turns} turns, MAX_TURNS is {env.MAX_TURNS}")
+
+
+def _run(number: int, name: str, check: Check, subject: Subject) -> Item:
     status: Status = "passed"
     detail, figures = "", dict[str, float]()
     start = time.perf_counter()
@@ -116,8 +157,9 @@ def _run(number: int, subject: Subject) -> Item:
         status, detail = "skipped", str(missing)
     except Broken as fault:
         status, detail = "failed", str(fault)
-    except Exception as error:  # the environment's own, or another library's assertion
-        status, detail = "failed", f"{type(error).__name__}: {error}"
+    # The environment's own, or another library's assertion.
+    except (Exception, SystemExit) as error:
+        status, detail = "failed", said(error, subject.env_class)
     finally:
         subject.close()
     return Item(

@@ -1,5 +1,6 @@
 """Items 6 and 13: forks, pickles, records and vector environments all give the same episode."""
 
+import inspect
 import json
 import pickle
 import random
@@ -60,12 +61,24 @@ def forks(subject: Subject) -> str:
         expected = play(env, random.Random(policy), mistakes=_MISTAKES)
         for name, future in futures.items():
             if fault := difference(expected, future):
-                broken(f"{name} goes on otherwise than the original, {fault}")
+                broken(f"{name} goes on otherwise than the original, {fault}{_shared(env)}")
         starts = [[record(twin, *twin.reset())] for twin in (env, first, second)]
         if starts[0] != starts[1] or starts[0] != starts[2]:
             broken("after a fork ends, its next episode is not the original's next")
         _check_reseed(subject, env, rng, n)
     return f"{subject.episodes} positions, by {how} and replay"
+
+
+def _shared(env: TextEnv) -> str:
+    """Which attributes hold one list, dict or set: forks get two."""
+    seen: dict[int, str] = {}
+    for name, value in vars(env).items():
+        if isinstance(value, list | dict | set) and name not in env._base_names:
+            first = seen.setdefault(id(value), name)
+            if first != name:
+                kind = type(value).__name__
+                return f"; self.{first} and self.{name} are one {kind}, which a fork copies twice"
+    return ""
 
 
 def _check_reseed(subject: Subject, env: TextEnv, rng: random.Random, n: int) -> None:
@@ -92,6 +105,7 @@ def round_trips(subject: Subject) -> str:
     """
     if not subject.deterministic:
         raise Skipped("declared not deterministic")
+    _check_arguments(subject)
     env, rng = subject.make(), subject.rng("round trips")
     ways = {"pickle": pickle, "cloudpickle": cloudpickle}
     if subject.env_class.metadata["fork"] == "none" or "<locals>" in subject.env_class.__qualname__:
@@ -113,6 +127,19 @@ def round_trips(subject: Subject) -> str:
         _check_record(subject, Replay.from_json(json.loads(record_text)), record_text)
     _check_vectors(subject)
     return f"{', '.join(ways)}, set_state, JSON records, sync and async vectors"
+
+
+def _check_arguments(subject: Subject) -> None:
+    """A record holds the arguments that `TextEnv` was given: the parameters, as JSON."""
+    env_class = subject.env_class
+    known = {*inspect.signature(TextEnv.__init__).parameters, *env_class.PARAMS}
+    for name, argument in inspect.signature(env_class.__init__).parameters.items():
+        if name not in known and argument.kind is not argument.VAR_KEYWORD:
+            broken(f"records do not keep __init__'s argument {name!r}: name it in PARAMS")
+    try:
+        json.dumps(dict(env_class.PARAMS))
+    except TypeError as error:
+        broken(f"PARAMS is not JSON: {error}")
 
 
 def _check_record(subject: Subject, replay: Replay, text: str) -> None:

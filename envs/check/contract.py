@@ -115,7 +115,7 @@ def _check_rewards(env: TextEnv, seat: str, reward: Any, info: Info) -> None:
         broken(f"rewards name {sorted(rewards)}, the seats are {list(env.ROLES)}")
     for role, gain in rewards.items():
         if not (isinstance(gain, int | float) and math.isfinite(gain)):
-            broken(f"the reward of {role} is {gain!r}")
+            broken(f"the reward of {role} is {gain!r}, not a finite int or float")
     if reward != rewards[seat]:
         broken(f"step returned {reward!r}, but info says {seat} got {rewards[seat]!r}")
     if env.ZERO_SUM and abs(sum(rewards.values())) > _ENOUGH:

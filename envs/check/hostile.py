@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ludus.envs.base import TextEnv
-from ludus.envs.check.subject import Subject, broken, reach
+from ludus.envs.check.subject import Subject, broken, reach, said
 from ludus.envs.formats import FORMATS
 
 _POLICIES = ("retry", "penalize", "forfeit", "noop")
@@ -69,7 +69,7 @@ def _say(env: TextEnv, name: str, text: str) -> bool:
         env.observe(seat).encode("utf-8", "surrogatepass")
         env.state_hash()
     except Exception as error:  # whatever it is, it would have ended a training run
-        broken(f"{name}: step raised {type(error).__name__}: {str(error)[:120]}")
+        broken(f"{name}: step raised {said(error, type(env))}")
     if not info["invalid"]:
         if legal is not None and move not in [env.format.read(action) for action in legal]:
             broken(f"{name}: accepted, but legal are {legal[:6]}")
@@ -94,6 +94,8 @@ def _check_legal(subject: Subject, env: TextEnv, format: str) -> int:
         legal = env.legal_actions(seat)
         if legal is None:
             return count
+        if len(set(legal)) < len(legal):
+            broken(f"legal actions of {seat} are listed twice: {legal[:6]}")
         moves = [env.format.read(action) or "" for action in legal]
         folded = {move.casefold() for move in moves}
         replay = env.replay()
@@ -120,7 +122,7 @@ def _sent(env: TextEnv, seat: str, text: str) -> str:
     try:
         *_, info = env.step(text, seat=seat)
     except Exception as error:
-        broken(f"{text[:60]!r}: step raised {type(error).__name__}: {str(error)[:120]}")
+        broken(f"{text[:60]!r}: step raised {said(error, type(env))}")
     return str(info["invalid"])
 
 

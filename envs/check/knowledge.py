@@ -1,5 +1,7 @@
 """Items 5, 9 and 10: what seats are told, what is known of the answer, and what stays hidden."""
 
+import itertools
+import re
 from collections.abc import Iterator
 
 from ludus.envs.base import Info, TextEnv
@@ -56,8 +58,13 @@ def _check_looking(env: TextEnv) -> None:
         if (first := env.observe(role)) != (second := env.observe(role)):
             broken(f"observe({role!r}) gave {first[:60]!r}, then {second[:60]!r}")
         env.transcript(role)
-        if role in env.acting and env.legal_actions(role) != env.legal_actions(role):
-            broken(f"legal_actions({role!r}) gave two answers")
+        if role in env.acting:
+            position = env.state_hash()
+            env._observe(role)
+            if env.state_hash() != position:
+                broken(f"_observe({role!r}) changed the position")
+            if env.legal_actions(role) != env.legal_actions(role):
+                broken(f"legal_actions({role!r}) gave two answers")
     env.render()
     env.returns.clear()
     env.replay().to_json()
@@ -100,15 +107,41 @@ def golden_answers(subject: Subject) -> str:
             _check_plan(env, seat, golden.plan, ends=True)
     if not any(seen.values()):
         raise Skipped("no golden answers declared")
+    if seen["actions"] or seen["plans"]:
+        _check_written(subject)
     return ", ".join(f"{n} {what}" for what, n in seen.items() if n)
 
 
+def _check_written(subject: Subject) -> None:
+    """Golden actions are written in the format that replies are in, whichever it is."""
+    env, rng = subject.make(format="boxed"), subject.rng("written")
+    reach(env, rng, 0)
+    golden = env.golden(env.acting[0])
+    if golden is None:
+        return
+    for actions in ((golden.action,), golden.plan or ()):
+        twin = env.from_replay(env.replay())
+        for action in actions:
+            if action is None or not twin.acting:
+                break
+            *_, info = twin.step(action)
+            if info["invalid"]:
+                broken(
+                    f"golden action {action!r} is refused in format boxed: use self.format.write"
+                )
+
+
 def _check_secret(env: TextEnv, answer: str) -> None:
-    needle = answer.casefold()
     for role in env.ROLES:
         heard = [m.content for m in env.transcript(role) if m.role != "assistant"]
-        if any(needle in text.casefold() for text in (*heard, env.observe(role))):
+        if any(_occurs(answer, text) for text in (*heard, env.observe(role))):
             broken(f"the golden answer {answer!r} is secret, but {role} was shown it")
+
+
+def _occurs(secret: str, text: str) -> bool:
+    """Whether it is in a text, in any case, and not as a part of a longer word or number."""
+    whole = rf"(?<!\w){re.escape(secret)}(?!\w)"
+    return re.search(whole, text, re.IGNORECASE) is not None
 
 
 def _check_plan(env: TextEnv, seat: str, plan: tuple[str, ...], *, ends: bool) -> None:
@@ -133,13 +166,12 @@ def hidden_information(subject: Subject) -> str:
     """
     checked = 0
     for env, _ in _positions(subject, "secrets"):
-        for owner in env.ROLES:
-            for text in env._secrets(owner):
-                checked += 1
-                secret = env._worded(text)
-                for other in env.ROLES:
-                    if other != owner:
-                        _check_hidden(env, secret, owner, other)
+        secrets = {role: [env._worded(text) for text in env._secrets(role)] for role in env.ROLES}
+        for owner, other in itertools.permutations(env.ROLES, 2):
+            for secret in secrets[owner]:
+                if secret not in secrets[other]:  # such as an equal value, which it may know
+                    checked += 1
+                    _check_hidden(env, secret, owner, other)
     if not checked or len(subject.make().ROLES) == 1:
         raise Skipped("no secrets between seats declared")
     return f"{checked} secrets looked for"
@@ -148,12 +180,12 @@ def hidden_information(subject: Subject) -> str:
 def _check_hidden(env: TextEnv, secret: str, owner: str, other: str) -> None:
     heard = [m.content for m in env.transcript(other) if m.role != "assistant"]
     heard += [env.observe(other), *(m.content for m in env.observe(other).messages)]
-    if any(secret in text for text in heard):
+    if any(_occurs(secret, text) for text in heard):
         broken(f"{other} was told {secret!r}, which is {owner}'s secret")
     if other in env.acting:
         legal = env.legal_actions(other) or []
         info = plain(env._info(other, owner, {}, ""))
-        if secret in info or any(secret in action for action in legal):
+        if any(_occurs(secret, text) for text in (info, *legal)):
             broken(f"info for {other} has {secret!r}, which is {owner}'s secret")
 
 

@@ -1,9 +1,13 @@
 """The environment under test, and how it is played."""
 
+import inspect
 import json
 import random
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ludus.envs.base import Info, TextEnv
@@ -66,6 +70,17 @@ class Subject:
         return bool(self.env_class.metadata["deterministic"])
 
 
+def said(error: BaseException, env_class: type[TextEnv]) -> str:
+    """An exception, and where in the author's own files it came from."""
+    text = f"{type(error).__name__}: {str(error)[:200]}"
+    own = [kind for kind in env_class.__mro__ if kind not in TextEnv.__mro__]
+    files = {inspect.getfile(kind) for kind in own if kind.__module__ in sys.modules}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename in files:
+            return f"{text}, in {frame.name}, {Path(frame.filename).name} line {frame.lineno}"
+    return text
+
+
 def choose(env: TextEnv, seat: str, rng: random.Random) -> str:
     """A legal reply, drawn evenly; where any text may do, mostly a common word or number."""
     legal = env.legal_actions(seat)
@@ -123,7 +138,7 @@ def fingerprint(env: TextEnv) -> str:
 def record(env: TextEnv, obs: str, info: Info) -> list[str]:
     """All that a turn shows."""
     views = [str(env.observe(role)) for role in env.ROLES]
-    return [str(obs), *views, plain(info), env.state_hash()]
+    return [str(obs), *views, plain(info), f"state_hash {env.state_hash()}"]
 
 
 def play(env: TextEnv, rng: random.Random, *, mistakes: float = 0.0) -> list[list[str]]:

@@ -40,7 +40,11 @@ class FirstPriceAuction(TextEnv):
         self._highest = highest
         self._values: list[int] = drawn if p["values"] is None else p["values"]
         self._tie: int = coin if p["tie"] is None else p["tie"]
-        if not all(1 <= v <= highest for v in self._values) or self._tie not in (0, 1):
+        if (
+            len(self._values) != 2
+            or not all(1 <= v <= highest for v in self._values)
+            or self._tie not in (0, 1)
+        ):
             raise ValueError(f"need values from 1 to {highest} and tie 0 or 1, got {p}")
 
     def _rules(self, seat: str) -> str:

@@ -100,9 +100,11 @@ class KuhnPoker(TextEnv):
 
     def _render(self) -> str:
         pot = 2 + self._history.count("b")
-        said = " ".join({"c": "check/fold", "b": "bet/call"}[m] for m in self._history) or "-"
+        names = {"c": ("check", "fold"), "b": ("bet", "call")}
+        said = [names[m]["b" in self._history[:i]] for i, m in enumerate(self._history)]
         return (
-            f"player_0 [{self._cards[0]}]   pot {pot}   player_1 [{self._cards[1]}]   moves: {said}"
+            f"player_0 [{self._cards[0]}]   pot {pot}   player_1 [{self._cards[1]}]   "
+            f"moves: {' '.join(said) or '-'}"
         )
 
     @classmethod

@@ -33,8 +33,8 @@ class Nim(TextEnv):
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         p = {**self.PARAMS, **task.params}
-        if p["heaps"] < 1 or p["largest"] < 1:
-            raise ValueError(f"need heaps and largest >= 1, got {p['heaps']}, {p['largest']}")
+        if not 1 <= p["heaps"] <= 60 or p["largest"] < 1:
+            raise ValueError(f"need 1 to 60 heaps, largest >= 1, got {p['heaps']}, {p['largest']}")
         drawn = [rng.randint(1, p["largest"]) for _ in range(p["heaps"])]
         self._piles: list[int] = drawn if p["piles"] is None else list(p["piles"])
         if not any(self._piles) or min(self._piles) < 0 or sum(self._piles) > 60:

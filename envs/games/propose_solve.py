@@ -44,8 +44,8 @@ class ProposeSolve(TextEnv):
     def _setup(self, task: Task, rng: Random) -> None:
         p = {**self.PARAMS, **task.params}
         self._highest, self._operations = p["highest"], p["operations"]
-        if self._highest < 1 or self._operations < 1:
-            raise ValueError(f"need highest >= 1 and operations >= 1, got {p}")
+        if self._highest < 1 or not 1 <= self._operations <= 100:
+            raise ValueError(f"need highest >= 1 and 1 to 100 operations, got {p}")
         numbers = [rng.randint(0, self._highest) for _ in range(self._operations + 1)]
         self._example = " ".join([str(numbers[0]), *(f"+ {n}" for n in numbers[1:])])
         self._question = ""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ludus.envs.definition import one_of
+from ludus.envs.definition import like, one_of
 from ludus.envs.task import Rows, Task, TaskSet, content_split
 from ludus.envs.tasks.rows import Row, read_rows
 from ludus.envs.tasks.scoring import normalize
@@ -64,6 +64,8 @@ class FileQA(SearchQA):
         """The questions of a split, as many as there are."""
         one_of("split", split, cls.SPLITS)
         data, corpus = params.get("data", ""), params.get("corpus", "")
+        like("data", data, "questions.jsonl")
+        like("corpus", corpus, "corpus.jsonl")
         own = {"search", "open"} & set(params.get("tools", cls.PARAMS["tools"]))
         rows = _rows(data, split)
         if own and not corpus:

@@ -9,6 +9,7 @@ identity hashes, which differ in every process. `-XX:hashCode=2` makes them cons
 import atexit
 import os
 import shutil
+import subprocess
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,19 @@ def needed() -> Any:
     return constants
 
 
+def _complaint() -> str:
+    """What Java says when it is asked for nothing but to start."""
+    assert JAVA is not None
+    try:
+        done = subprocess.run(
+            [JAVA, *OPTIONS, "-version"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    lines = (done.stdout + done.stderr).strip().splitlines() or ["it says nothing"]
+    return lines[0]
+
+
 class Turn(NamedTuple):
     """What a command led to."""
 
@@ -78,8 +92,12 @@ class Simulator:
                 classpath=constants.JAR_PATH, javaopts=list(OPTIONS), die_on_exit=True,
                 java_path=JAVA, enable_auth=True, cwd=constants.BASEPATH, return_proc=True,
             )  # fmt: skip
-        except (OSError, ValueError) as error:
-            raise RuntimeError(f"{JAVA} does not start ScienceWorld: {error}") from None
+        except (OSError, ValueError):  # no port was printed
+            raise MissingExtra(
+                f"{JAVA} does not start ScienceWorld, which needs Java 8 or newer "
+                f"({_complaint()}): apt-get install default-jre-headless",
+                name="java",
+            ) from None
         self._gateway = JavaGateway(
             gateway_parameters=GatewayParameters(
                 port=port, auth_token=token, auto_field=True, read_timeout=ANSWER_S

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ludus.cli import json_object, parse
 from ludus.envs import spec, specs
@@ -18,7 +18,7 @@ from ludus.envs.registry import MissingExtra, make
 class CheckOptions:
     """Check that environments keep the protocol's promises; exit status 1 if one does not."""
 
-    ids: Positional[tuple[str, ...]] = ()
+    ids: Positional[Annotated[tuple[str, ...], arg(metavar="[ID ...]")]] = ()
     """Environment ids, or module:id."""
     env_args: str = "{}"
     """Parameters of the one that is named, as a JSON object."""

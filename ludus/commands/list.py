@@ -1,6 +1,7 @@
 """`ludus list`: the environments."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +25,16 @@ class ListOptions:
 
 
 def rows() -> list[dict[str, Any]]:
-    """What is known of every environment; JSON types."""
+    """What is known of every environment; JSON types. One that cannot be loaded, such as another
+    package's with a fault, is left out, and standard error says so."""
     found = []
     members = suites()
     for spec in specs():
-        env = spec.load()
+        try:
+            env = spec.load()
+        except Exception as error:
+            print(f"ludus: {spec.id} left out: {error!r}", file=sys.stderr)
+            continue
         doc = (env.__doc__ or "").strip().splitlines()
         found.append(
             {
@@ -70,7 +76,11 @@ def main(args: Sequence[str]) -> int:
     console = Console()
     if not console.is_terminal:
         console.width = 200  # a file or a pipe loses nothing
-    console.print(table)
-    for name, ids in suites().items():
-        console.print(f"suite [bold]{name}[/]: {', '.join(ids)}", soft_wrap=True)
+    with console.capture() as lines:
+        console.print(table)
+    for line in lines.get().splitlines():
+        print(line.rstrip())
+    if not options.tag:
+        for name, ids in suites().items():
+            console.print(f"suite [bold]{name}[/]: {', '.join(ids)}", soft_wrap=True)
     return 0

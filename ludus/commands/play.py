@@ -101,11 +101,14 @@ def _episode(
         _, _, _, _, info = env.step(agents[seat].act(env, seat, rng), seat=seat)
     outcome = info["outcome"]
     console.print()
-    if news := env.observe(own):
+    news, position = str(env.observe(own)), env.render() or ""
+    if news:
         console.print(escape(news))
-    frame(console, env, env.render() or "")
+    if position != news:  # which is shown where an environment draws nothing
+        frame(console, env, position)
     returns: dict[str, float] = outcome["returns"]
-    console.print(f"{_verdict(outcome, own)}: {escape(outcome['reason'])}. ", end="")
+    reason = env._worded(outcome["reason"])
+    console.print(_verdict(outcome, own) + (f": {escape(reason)}. " if reason else ". "), end="")
     console.print("Returns: " + ", ".join(f"{role} {value:+g}" for role, value in returns.items()))
     return returns
 

@@ -30,9 +30,9 @@ class TokenCredit:
 T = TypeVar("T")
 
 GROUPS: dict[str, Callable[[Trajectory], Hashable]] = {
-    "task": lambda t: (t.env_id, t.task_key),
-    "task+role": lambda t: (t.env_id, t.task_key, t.role),
-    "env+role": lambda t: (t.env_id, t.role),
+    "task": lambda t: (t.game, t.task_key),
+    "task+role": lambda t: (t.game, t.task_key, t.role),
+    "env+role": lambda t: (t.game, t.role),
     "batch": lambda t: (),
 }
 """Keys under which trajectories may be compared. "task+role": the siblings of a prompt, seat by
@@ -109,13 +109,13 @@ def mean(values: Sequence[float]) -> float:
 
 
 def std(values: Sequence[float], *, unbiased: bool = True) -> float:
-    """Standard deviation; 0 below two values.
+    """Standard deviation; 0 below two values, and exactly 0 where all are equal.
 
     >>> std([1.0, 0.0, 0.0, 0.0]), round(std([1.0, 0.0], unbiased=False), 3)
     (0.5, 0.5)
     """
     n = len(values)
-    if n < 2:
+    if n < 2 or max(values) == min(values):
         return 0.0
     centre = mean(values)
     return sqrt(fsum((v - centre) ** 2 for v in values) / (n - 1 if unbiased else n))
@@ -132,10 +132,8 @@ def zscore(values: Sequence[float], *, eps: float = 1e-6, unbiased: bool = True)
     >>> zscore([7.0])
     [0.0]
     """
-    if len(values) < 2:
-        return [0.0] * len(values)
     centre, spread = mean(values), std(values, unbiased=unbiased)
-    return [(v - centre) / (spread + eps) for v in values]
+    return [(v - centre) / (spread + eps) if spread else 0.0 for v in values]
 
 
 def center(values: Sequence[float]) -> list[float]:
@@ -165,6 +163,17 @@ def returns_to_go(rewards: Sequence[float], gamma: float = 1.0) -> list[float]:
         ahead = reward + gamma * ahead
         out.append(ahead)
     return out[::-1]
+
+
+def fractions(**values: float) -> None:
+    """Refuse what is not in [0, 1].
+
+    Raises:
+        ValueError: Naming it.
+    """
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be in [0, 1], got {value}")
 
 
 def choice(name: str, value: str, allowed: Sequence[str] | Mapping[str, Any]) -> None:

@@ -117,7 +117,7 @@ def beta_shape(rates_P: Sequence[float]) -> tuple[float, float]:
         mu, v of the rates;  a = (mu (1 - mu) / v - 1) mu;  b = (...)(1 - mu)
         alpha = max(1, 1 + a / 3), beta = max(1, 1 + b / 3)
 
-    (1, 1), no normalisation, where there is no spread or too much.
+    (1, 1), no normalisation, where there is too much spread, or none but rounding's.
 
     Source: BNPO, arXiv:2506.02864.
 
@@ -125,7 +125,7 @@ def beta_shape(rates_P: Sequence[float]) -> tuple[float, float]:
     (1.8333, 1.8333)
     """
     mu, v = mean(rates_P), std(rates_P) ** 2
-    if v <= 0 or v >= mu * (1 - mu):
+    if v <= 1e-9 or v >= mu * (1 - mu):
         return 1.0, 1.0
     scale = mu * (1 - mu) / v - 1
     return max(1.0, 1 + scale * mu / 3), max(1.0, 1 + scale * (1 - mu) / 3)

@@ -14,6 +14,7 @@ from ludus.trainer.advantages.base import (
     Advantages,
     Memoryless,
     TokenCredit,
+    fractions,
     mean,
     trajectories_of,
 )
@@ -104,6 +105,7 @@ class GAE(_ByToken):
 
     def __init__(self, gamma: float = 1.0, lam: float = 1.0, whiten: bool = True) -> None:
         super().__init__(whiten)
+        fractions(gamma=gamma, lam=lam)
         self.gamma, self.lam = gamma, lam
 
     def _advantages(
@@ -124,6 +126,7 @@ class BiLevelGAE(_ByToken):
         self, gamma_turn: float = 0.95, gamma: float = 1.0, lam: float = 1.0, whiten: bool = True
     ) -> None:
         super().__init__(whiten)
+        fractions(gamma_turn=gamma_turn, gamma=gamma, lam=lam)
         self.gamma_turn, self.gamma, self.lam = gamma_turn, gamma, lam
 
     def _advantages(
@@ -146,6 +149,7 @@ class TurnGAE(_WithCritic):
 
     def __init__(self, gamma: float = 0.99, lam: float = 0.9, whiten: bool = True) -> None:
         super().__init__(whiten)
+        fractions(gamma=gamma, lam=lam)
         self.gamma, self.lam = gamma, lam
 
     def _row(self, trajectory: Trajectory) -> _Row:

@@ -12,6 +12,7 @@ from ludus.trainer.advantages.base import (
     broadcast,
     center,
     choice,
+    fractions,
     mean,
     positions,
     returns_to_go,
@@ -69,12 +70,12 @@ class GRPO(Siblings):
     """A = (R - mean) / (std + eps), unbiased standard deviation.
 
     Args:
-        std: "group"; "batch", one standard deviation for all groups, which keeps easy and hard
-            tasks at their weight; "none", Dr. GRPO's R - mean.
+        std: "group"; "batch", that of all returns of the step, which keeps easy and hard tasks at
+            their weight; "none", Dr. GRPO's R - mean.
         eps: Added to the standard deviation.
         group: Key of `GROUPS`.
 
-    Source: arXiv:2402.03300; Dr. GRPO, arXiv:2503.20783.
+    Source: arXiv:2402.03300; "batch", arXiv:2508.08221; "none", Dr. GRPO, arXiv:2503.20783.
     """
 
     def __init__(self, std: str = "group", eps: float = 1e-6, group: str = "task+role") -> None:
@@ -91,7 +92,8 @@ class GRPO(Siblings):
         """In standard deviations; with "none" in the unit of the returns."""
         out = super().__call__(episodes)
         if self.std == "batch":
-            spread = std([a for trajectory in out for a in trajectory[:1]]) + self.eps
+            spread = std(_returns(trajectories_of(episodes))) or 1.0  # else all are equal
+            spread += self.eps
             out = [tuple(a / spread for a in trajectory) for trajectory in out]
         return out
 
@@ -134,10 +136,19 @@ class PassK(Siblings):
 
 
 class MaxRL(Siblings):
-    """See `max_likelihood`. Returns in [0, 1]."""
+    """See `max_likelihood`. Returns of 0 or more."""
 
     def of_group(self, members: Sequence[Trajectory]) -> list[float]:
-        """Dimensionless."""
+        """Dimensionless.
+
+        Raises:
+            ValueError: If a return is below 0.
+        """
+        for t in members:
+            if t.ret < 0:
+                raise ValueError(
+                    f"max_rl needs returns of 0 or more, got {t.ret:g} in {t.env_id}: see forfeit"
+                )
         return max_likelihood(_returns(members))
 
 
@@ -164,6 +175,7 @@ class CANON(Siblings):
     def __init__(self, metric: str = "entropy", mu: float = 0.5, group: str = "task+role") -> None:
         super().__init__(group)
         choice("metric", metric, METRICS)
+        fractions(mu=mu)
         self.metric, self.mu = METRICS[metric], mu
         self.asks = ASKS.get(metric, ())
 
@@ -192,7 +204,9 @@ class BNPO(Siblings):
         trajectories = trajectories_of(episodes)
         for t in trajectories:
             if not 0 <= t.ret <= 1:
-                raise ValueError(f"bnpo needs returns in [0, 1], got {t.ret} in {t.env_id}")
+                raise ValueError(
+                    f"bnpo needs returns in [0, 1], got {t.ret:g} in {t.env_id}: see forfeit"
+                )
         keys = [GROUPS[self.group](t) for t in trajectories]
         rates = {
             key: mean([trajectories[i].ret for i in members])
@@ -220,6 +234,7 @@ class ReinforcePlusPlus(Memoryless):
     """
 
     def __init__(self, gamma: float = 1.0, baseline: bool = False) -> None:
+        fractions(gamma=gamma)
         self.gamma, self.baseline = gamma, baseline
         self.group = "task+role" if baseline else "batch"
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ludus.trainer.advantages.base import (
+    GROUPS,
     Advantages,
     Memoryless,
     broadcast,
     choice,
+    fractions,
     mean,
     positions,
     returns_to_go,
@@ -23,7 +25,8 @@ class RAE:
 
     Read before update, so the sample is not inside its own baseline; no division by a standard
     deviation. Games are taken in the order of the rollout, and the baselines are one store for all
-    of them, so the result does not depend on how the rollout was spread.
+    of them, so the result does not depend on how the rollout was spread. A level of a game is a
+    game, and what an opponent got in a seat is not what the policy gets there.
 
     Args:
         decay: Weight of the past; 0.95 in the paper.
@@ -47,17 +50,16 @@ class RAE:
     ) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in [0, 1), got {decay}")
-        if not 0 <= gamma <= 1:
-            raise ValueError(f"gamma must be in [0, 1], got {gamma}")
+        fractions(gamma=gamma)
         choice("order", order, ("read-first", "paper"))
         self.decay, self.gamma, self.order, self.debias = decay, gamma, order, debias
         self.baselines: dict[tuple[str, str], float] = {}
         self._games: dict[tuple[str, str], int] = {}
 
-    def baseline(self, env_id: str, role: str) -> float:
+    def baseline(self, game: str, role: str) -> float:
         """What the role is expected to get, reward units; 0 before its first game."""
-        value = self.baselines.get((env_id, role), 0.0)
-        games = self._games.get((env_id, role), 0)
+        value = self.baselines.get((game, role), 0.0)
+        games = self._games.get((game, role), 0)
         return value / (1 - self.decay**games) if self.debias and games else value
 
     def __call__(self, episodes: Sequence[Episode]) -> Advantages:
@@ -67,9 +69,8 @@ class RAE:
             if self.order == "paper":
                 self._learn(episode)
             for trajectory in episode.trajectories:
-                gain = episode.returns[trajectory.role] - self.baseline(
-                    episode.env_id, trajectory.role
-                )
+                expected = self.baseline(episode.game, trajectory.role)
+                gain = episode.returns[trajectory.role] - expected
                 if self.gamma == 1:
                     advantages.append(broadcast(trajectory, gain))
                 else:
@@ -80,24 +81,36 @@ class RAE:
         return advantages
 
     def _learn(self, episode: Episode) -> None:
-        for role, ret in episode.returns.items():
-            key = (episode.env_id, role)
+        for role, ret in episode.own_returns.items():
+            key = (episode.game, role)
             self.baselines[key] = self.decay * self.baselines.get(key, 0.0) + (1 - self.decay) * ret
             self._games[key] = self._games.get(key, 0) + 1
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The baselines, as they are subtracted next."""
+        several = len({game for game, _ in self.baselines}) > 1
+        found = {}
+        for game, role in self.baselines:
+            where = f"{game.partition('/')[2]}/" if several else ""
+            found[f"baseline/{where}{role}"] = self.baseline(game, role)
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """The baselines."""
         return {
             "baselines": [
-                [env, role, b, self._games.get((env, role), 0)]
-                for (env, role), b in self.baselines.items()
+                [game, role, b, self._games.get((game, role), 0)]
+                for (game, role), b in self.baselines.items()
             ]
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over saved baselines."""
-        self.baselines = {(env, role): b for env, role, b, *_ in state["baselines"]}
-        self._games = {(env, role): n for env, role, _, *games in state["baselines"] for n in games}
+        self.baselines = {(game, role): b for game, role, b, *_ in state["baselines"]}
+        self._games = {
+            (game, role): n for game, role, _, *games in state["baselines"] for n in games
+        }
 
 
 class RoleMean(Memoryless):
@@ -123,7 +136,7 @@ class RoleMean(Memoryless):
             for t in trajectories
         ]
         out: Advantages = [()] * len(trajectories)
-        for members in positions([(t.env_id, t.role) for t in trajectories]).values():
+        for members in positions([GROUPS[self.group](t) for t in trajectories]).values():
             middle = mean([g for i in members for g in ahead[i]])
             for i in members:
                 own = tuple(g - middle for g in ahead[i])

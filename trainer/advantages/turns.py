@@ -11,6 +11,7 @@ from ludus.trainer.advantages.base import (
     Memoryless,
     center,
     choice,
+    fractions,
     mean,
     normalize,
     positions,
@@ -54,7 +55,7 @@ def gigpo(
 
     Returns:
         Advantages turn by turn, and {"state_groups", "state_singletons"}, counts of visited states.
-        A state that was visited once gets A_S = 0.
+        A state that was visited once gets A_S = 0; a group of one gets 0 everywhere.
 
     Source: GiGPO, arXiv:2505.10978.
 
@@ -66,8 +67,6 @@ def gigpo(
         rows = [total for total, r in zip(totals, rewards_GT, strict=True) for _ in r]
         scale = std(rows) + eps if norm == "std" else 1.0
         episode = [(total - mean(rows)) / scale for total in totals]
-        if len(totals) < 2:
-            episode = [0.0] * len(totals)
     else:
         episode = normalize(totals, norm, eps)
     ahead = [g for rewards in rewards_GT for g in returns_to_go(rewards, gamma)]
@@ -81,6 +80,8 @@ def gigpo(
         [own + omega * next(flat) for _ in rewards]
         for own, rewards in zip(episode, rewards_GT, strict=True)
     ]
+    if len(totals) < 2:  # visits of one trajectory are not compared: that is no other attempt
+        out = [[0.0] * len(rewards) for rewards in rewards_GT]
     alone = sum(len(visits) == 1 for visits in states.values())
     return out, {"state_groups": float(len(states)), "state_singletons": float(alone)}
 
@@ -165,13 +166,16 @@ def igpo(
         eps: Added to the standard deviation.
 
     Returns:
-        One advantage a turn. With gamma 1 those of first turns add up to 0 over the group.
+        One advantage a turn. With gamma 1 those of first turns add up to 0 over the group. A group
+        of one gets 0.
 
     Source: IGPO, arXiv:2510.14967 (camera-ready).
 
     >>> [[round(a, 3) for a in row] for row in igpo([[], []], [1.0, 0.0])]
     [[1.0], [-1.0]]
     """
+    if len(outcomes_G) < 2:
+        return [[0.0] * (len(row) + 1) for row in gains_GT]
     gains = [g for row in gains_GT for g in row]
     if norm == "joint":
         pool_g = pool_o = [*gains, *outcomes_G]
@@ -214,6 +218,7 @@ class GiGPO(_PerTask):
         self, gamma: float = 0.95, omega: float = 1.0, norm: str = "none", per_row: bool = False
     ) -> None:
         choice("norm", norm, ("std", "none"))
+        fractions(gamma=gamma)
         self.gamma, self.omega, self.norm, self.per_row = gamma, omega, norm, per_row
         self.metrics: dict[str, float] = {}
 
@@ -283,6 +288,7 @@ class IGPO(_PerTask):
     ) -> None:
         choice("norm", norm, ("separate", "joint"))
         choice("kind", kind, ("log_prob", "prob"))
+        fractions(gamma=gamma)
         self.gamma, self.norm, self.kind, self.bad_format = gamma, norm, kind, bad_format
 
     def __call__(self, episodes: Sequence[Episode]) -> Advantages:
@@ -318,6 +324,7 @@ class TurnReturns(_PerTask):
     """
 
     def __init__(self, gamma: float = 1.0) -> None:
+        fractions(gamma=gamma)
         self.gamma = gamma
 
     def __call__(self, episodes: Sequence[Episode]) -> Advantages:

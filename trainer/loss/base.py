@@ -88,6 +88,17 @@ def approx_kl(log_ratio_N: Tensor) -> Tensor:
     return (log_ratio_N.exp() - 1 - log_ratio_N).detach()
 
 
+def watched(clipped_N: Tensor, advantage_N: Tensor, log_ratio_N: Tensor) -> dict[str, Tensor]:
+    """(N,) for the log: where a clip acts, in all, where A > 0 and where A < 0; `approx_kl`."""
+    acts_N = clipped_N.float()
+    return {
+        "clip_frac": acts_N,
+        "clip_frac_up": acts_N * (advantage_N > 0),
+        "clip_frac_down": acts_N * (advantage_N < 0),
+        "approx_kl": approx_kl(log_ratio_N),
+    }
+
+
 def needs_segments(at: Segments | None, loss: str) -> Segments:
     """The segments.
 

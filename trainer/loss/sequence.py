@@ -6,10 +6,10 @@ from torch import Tensor
 from ludus.trainer.loss.base import (
     PolicyLoss,
     Segments,
-    approx_kl,
     check_clip,
     log_ratio,
     needs_segments,
+    watched,
 )
 
 Result = tuple[Tensor, dict[str, Tensor]]
@@ -46,8 +46,8 @@ def gspo(clip_low: float = 3e-4, clip_high: float = 4e-4, level: str = "sequence
         clipped_N = ratio_N.clamp(1 - clip_low, 1 + clip_high)
         losses_N = -torch.minimum(ratio_N * advantage_N, clipped_N * advantage_N)
         with torch.no_grad():
-            acts_N = (clipped_N * advantage_N < ratio_N * advantage_N).float()
-        return losses_N, {"clip_frac": acts_N, "approx_kl": approx_kl(log_ratio_N)}
+            acts_N = clipped_N * advantage_N < ratio_N * advantage_N
+        return losses_N, watched(acts_N, advantage_N, log_ratio_N)
 
     return loss
 
@@ -81,10 +81,8 @@ def gmpo(clip_low: float = 0.4, clip_high: float = 0.4) -> PolicyLoss:
         clipped_N = log_ratio_N.clamp(-clip_low, clip_high)
         chosen_N = sign_N * torch.minimum(sign_N * log_ratio_N, sign_N * clipped_N)
         ratio_N = segments.mean_N(chosen_N).exp()
-        return -ratio_N * advantage_N, {
-            "clip_frac": (chosen_N != log_ratio_N).float().detach(),
-            "approx_kl": approx_kl(log_ratio_N),
-        }
+        extra = watched((chosen_N != log_ratio_N).detach(), advantage_N, log_ratio_N)
+        return -ratio_N * advantage_N, extra
 
     return loss
 

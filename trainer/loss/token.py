@@ -10,6 +10,7 @@ from ludus.trainer.loss.base import (
     check_clip,
     log_ratio,
     needs_segments,
+    watched,
 )
 
 Result = tuple[Tensor, dict[str, Tensor]]
@@ -50,8 +51,8 @@ def ppo(clip_low: float = 0.2, clip_high: float = 0.2, dual_clip: float = 0.0) -
             losses_N = torch.minimum(losses_N, most_N)
         with torch.no_grad():
             # The clip acts where it is the smaller of the two, not wherever the ratio is outside.
-            acts_N = (clipped_N * advantage_N < ratio_N * advantage_N).float()
-        return losses_N, {"clip_frac": acts_N, "approx_kl": approx_kl(log_ratio_N)}
+            acts_N = clipped_N * advantage_N < ratio_N * advantage_N
+        return losses_N, watched(acts_N, advantage_N, log_ratio_N)
 
     return loss
 
@@ -95,10 +96,8 @@ def cispo(clip_low: float = 1.0, clip_high: float = 0.28) -> PolicyLoss:
         log_ratio_N = log_ratio(logp_N, logp_sampled_N).detach()
         ratio_N = log_ratio_N.exp()
         clipped_N = ratio_N.clamp(1 - clip_low, 1 + clip_high)
-        return -clipped_N * advantage_N * logp_N, {
-            "clip_frac": (clipped_N != ratio_N).float(),
-            "approx_kl": approx_kl(log_ratio_N),
-        }
+        extra = watched(clipped_N != ratio_N, advantage_N, log_ratio_N)
+        return -clipped_N * advantage_N * logp_N, extra
 
     return loss
 
@@ -124,8 +123,8 @@ def aepo(clip_low: float = 0.2, clip_high: float = 0.28) -> PolicyLoss:
         upper_N = torch.where(ratio_N > 1 + clip_high, kept_N, ratio_N.clamp(min=1 - clip_low))
         losses_N = -torch.minimum(ratio_N * advantage_N, upper_N * advantage_N)
         with torch.no_grad():
-            acts_N = (upper_N * advantage_N < ratio_N * advantage_N).float()
-        return losses_N, {"clip_frac": acts_N, "approx_kl": approx_kl(log_ratio_N)}
+            acts_N = upper_N * advantage_N < ratio_N * advantage_N
+        return losses_N, watched(acts_N, advantage_N, log_ratio_N)
 
     return loss
 
@@ -186,7 +185,7 @@ def asymre(shift: float = 0.1) -> PolicyLoss:
 def opmd(tau: float = 1.0) -> PolicyLoss:
     """Online policy mirror descent: the gradient of (A - tau log rho(sequence))^2 / (2 tau).
 
-        l_t = -(A / tau - sg[sum of log rho over the sequence]) logp_t
+        l_t = -(A - tau sg[sum of log rho over the sequence]) logp_t
 
     The value is a surrogate: its gradient is the objective's.
 
@@ -203,6 +202,6 @@ def opmd(tau: float = 1.0) -> PolicyLoss:
     ) -> Result:
         log_ratio_N = log_ratio(logp_N, logp_sampled_N).detach()
         pull_N = needs_segments(at, "opmd").sum_N(log_ratio_N).clamp(-20, 20)
-        return -(advantage_N / tau - pull_N) * logp_N, {"approx_kl": approx_kl(log_ratio_N)}
+        return -(advantage_N - tau * pull_N) * logp_N, {"approx_kl": approx_kl(log_ratio_N)}
 
     return loss

@@ -42,7 +42,7 @@ def kl_estimate(log_ratio_N: Tensor, kind: str) -> Tensor:
 
     | kind | value of x = log policy - log ref | as a loss |
     |---|---|---|
-    | k1 | x | no gradient in expectation: for rewards |
+    | k1 | x | no gradient in expectation: for rewards, see `shaping.KLPenalty` |
     | k2 | x^2 / 2 | the gradient of KL |
     | k3 | exp(-x) - 1 + x, in [-10, 10] | that of KL(ref || policy) |
     | k3+ | k3 | that of k2, straight through |
@@ -70,21 +70,11 @@ class Counted(Stateless):
     """Trained tokens of the step."""
     rows = 0
     """Its trajectories."""
-    sum = 0.0
-    """Of what was counted in the first pass."""
-    _seen = 0
 
     def begin(self, batches: Sequence["MicroBatch"]) -> None:
         """See `Regularizer`."""
-        self._seen, self.sum = 0, 0.0
         self.tokens = sum(batch.slot_N.numel() for batch in batches)
         self.rows = sum(len(set(batch.row_N.tolist())) for batch in batches)
-
-    def count(self, batch: "MicroBatch", value: Tensor) -> None:
-        """Add up a value over the first pass, whose distributions are those at sampling."""
-        if self._seen < self.tokens:
-            self.sum += float(value.detach())
-        self._seen += batch.slot_N.numel()
 
     def end(self) -> dict[str, float]:
         """See `Regularizer`."""

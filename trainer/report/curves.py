@@ -45,6 +45,15 @@ class Curves:
             return []
         return [Series(name, points, colour)]
 
+    def each(self, start: str, name: str) -> list[Series]:
+        """A metric, or what follows "start/": one curve an environment or a split."""
+        found = self.series(start, name)
+        names = {key for row in self.run.metrics for key in row}
+        parts = sorted(key for key in names if key.startswith(f"{start}/"))
+        for i, metric in enumerate(parts):
+            found += self.series(metric, metric.removeprefix(f"{start}/"), f"s{i % 6}")
+        return found
+
     def _place(self, row: dict[str, float]) -> list[float]:
         place = []
         for axis in self.axes:
@@ -80,11 +89,20 @@ def _results(curves: Curves) -> list[Chart]:
             "Exploitability",
             "What a best response wins from the policy, per game and seat, computed over the whole "
             "game. 0 is an equilibrium.",
-            curves.series("eval/exploitability", "exploitability"),
+            curves.each("eval/exploitability", "exploitability"),
             references=start,
             include=(0.0,),
             wide=True,
             logarithmic=True,
+        ),
+        Chart(
+            "Tasks solved",
+            "Share of held-out tasks.",
+            curves.each("eval/success", "solved"),
+            include=(0.0, 1.0),
+            write=percent,
+            tick=_percent_tick,
+            wide=True,
         ),
         Chart(
             "Win rate",
@@ -161,7 +179,6 @@ def _tolerance(run: RunFiles) -> Sequence[tuple[str, float]]:
 _TOGETHER = {
     "time/": ("Seconds of a step", "Where the time of a step goes, seconds."),
     "stop/": ("How games ended", "Share of the training games."),
-    "eval/success": ("Tasks solved", "Share of held-out tasks."),
     "eval/return/": ("Evaluation return", "Mean return against random play, from each seat."),
 }
 

@@ -59,34 +59,17 @@ def header(run: RunFiles) -> Markup:
 
 
 def _headline(run: RunFiles) -> list[Markup]:
-    result, figures = run.result, []
-    curve = run.values("eval/exploitability")
-    solved: Mapping[str, float | None] = result.get("exploitability") or {}
-    before = solved.get("before", curve[0] if curve else None)
-    after = solved.get("after", curve[-1] if curve else None)
-    if before is not None or after is not None:
-        best = solved.get("best", min(curve, default=None))
-        figures.append(
-            _figure(
-                "Exploitability",
-                join(number(before), el("span", " → ", class_="arrow"), el("b", number(after))),
-                f"before and after; best {number(best)}",
-                class_="main",
-            )
-        )
-    else:
+    result = run.result
+    figures = _exploitability(run)
+    if not figures or result.get("arenas"):
         rates = [row for row in result.get("opponents") or () if row.get("win_rate") is not None]
         for row in rates[:2]:
-            figures.append(
-                _figure(
-                    "Games won",
-                    el("b", percent(row["win_rate"])),
-                    f"as {row.get('seat')} against {row.get('opponent') or 'nobody'}",
-                )
-            )
+            versus = _place(row, row.get("opponent") or "nobody")
+            won = el("b", percent(row["win_rate"]))
+            figures.append(_figure("Games won", won, f"as {row.get('seat')} against {versus}"))
     for row in (result.get("tasks") or ())[:2]:
-        share = el("b", percent(row.get("success_rate")))
-        figures.append(_figure("Tasks solved", share, f"of the split {row.get('split')}"))
+        share, split = el("b", percent(row.get("success_rate"))), _place(row, str(row.get("split")))
+        figures.append(_figure("Tasks solved", share, f"of the split {split}"))
     episodes = result.get("episodes", run.last("episodes"))
     seconds = result.get("time_s", run.last("time_s"))
     steps = result.get("step", run.last("step"))
@@ -99,6 +82,36 @@ def _headline(run: RunFiles) -> list[Markup]:
         middle = sorted(speeds)[len(speeds) // 2]
         figures.append(_figure("Tokens a second", f"{middle:,.0f}", "sampled, median of the steps"))
     return figures
+
+
+def _exploitability(run: RunFiles) -> list[Markup]:
+    """Before and after, for every game that is small enough."""
+    curve = run.values("eval/exploitability")
+    found = {"": run.result.get("exploitability") or {}}
+    found |= {name: arena.get("exploitability") or {} for name, arena in _arenas(run).items()}
+    figures = []
+    for arena, solved in found.items():
+        known = [] if arena else curve
+        before = solved.get("before", known[0] if known else None)
+        after = solved.get("after", known[-1] if known else None)
+        if before is None and after is None:
+            continue
+        best = f"before and after; best {number(solved.get('best', min(known, default=None)))}"
+        figures.append(
+            _figure(
+                "Exploitability",
+                join(number(before), el("span", " → ", class_="arrow"), el("b", number(after))),
+                f"{best}, in {arena}" if arena else best,
+                class_="main",
+            )
+        )
+    return figures
+
+
+def _arenas(run: RunFiles) -> Mapping[str, Mapping[str, Any]]:
+    """What a run of several environments reached in each."""
+    arenas = run.result.get("arenas")
+    return arenas if isinstance(arenas, dict) else {}
 
 
 def _figure(name: str, value: str, note: str, class_: str = "") -> Markup:

@@ -83,13 +83,17 @@ class Chooser:
 
     def _named(self, operators: list[int], shown: int) -> Choices:
         named: dict[str, int] = {}
+        rivals: dict[str, list[int]] = {}
         command = self._command
         for number in operators:
             first = named.setdefault(name := command(number, shown), number)
-            if first != number and self._differ(first, number):
+            if first != number:
+                rivals.setdefault(name, [first]).append(number)
+        for name, group in rivals.items():
+            if any(self._differ(group[0], other) for other in group[1:]):
                 if not self._ranks:
                     self._ranks = ranks(self._problem)
-                named[name] = min(first, number, key=self._ranks.__getitem__)
+                named[name] = min(group, key=self._ranks.__getitem__)
         return Choices(tuple(sorted(named)), named)
 
     def _differ(self, first: int, second: int) -> bool:

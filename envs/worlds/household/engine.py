@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ludus.envs.worlds.household.choices import Choices, Chooser
-from ludus.envs.worlds.household.errors import GameError
+from ludus.envs.worlds.household.errors import GameError, UnsayableError
 from ludus.envs.worlds.household.grammar import Wording, parse_grammar
 from ludus.envs.worlds.household.ground import ground
 from ludus.envs.worlds.household.names import entities
@@ -20,7 +20,6 @@ from ludus.envs.worlds.household.normalize import normalize
 from ludus.envs.worlds.household.operators import compile_problem, derive
 from ludus.envs.worlds.household.pddl import Task, parse
 from ludus.envs.worlds.household.propositions import Mapped, Propositions
-from ludus.envs.worlds.household.queries import TypeConflictError
 from ludus.envs.worlds.household.speaker import Phrase, Speaker
 from ludus.envs.worlds.household.symbols import parse_symbols
 
@@ -60,7 +59,7 @@ class Game:
         fixed = all(self.speaker.is_fixed(self._wording(name).command) for name in used)
         self._feedback: dict[int, Phrase] = {}
         self._commands: dict[int, Phrase] = {}
-        self._chooser = Chooser(self.problem, self._command, fixed)
+        self._chooser = Chooser(self.problem, self.command, fixed)
         self._yes, self._no = self.problem.goal
         self._goal_mask = self._yes | self._no
         self._deriving = any(self.problem.layers)
@@ -93,10 +92,10 @@ class Game:
             return cls(data)
         except OSError as error:
             raise GameError(f"{path}: {error.strerror}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise GameError(f"{path}: not a game file (truncated?): {error}") from error
         except GameError as error:
             raise GameError(f"{path}: {error}") from error
+        except (ValueError, RecursionError) as error:  # of json
+            raise GameError(f"{path}: not a game file (truncated?): {error}") from error
 
     def choices(self, state: State) -> Choices:
         """The commands that a state admits, and their operators."""
@@ -127,7 +126,19 @@ class Game:
         return self.apply(state, number)
 
     def apply(self, state: State, number: int) -> tuple[State, str]:
-        """Carries an applicable operator out."""
+        """Carries an applicable operator out: the next state and the answer."""
+        after = self.after(state, number)
+        phrase = self._feedback.get(number)
+        if phrase is None:
+            wording = self._wording(self.problem.operators[number].name).feedback
+            phrase = self._feedback[number] = Phrase(self.speaker, wording, self._mapping(number))
+        try:
+            return after, phrase.say(after[1])
+        except UnsayableError:
+            return after, NOTHING
+
+    def after(self, state: State, number: int) -> State:
+        """The state after an applicable operator."""
         operator = self.problem.operators[number]
         facts = state[0]
         new = facts & operator.keep | operator.add
@@ -136,15 +147,7 @@ class Game:
             for effect in operator.conditional:
                 if before & effect.yes == effect.yes and not before & effect.no:
                     new = new & ~effect.delete | effect.add
-        shown = state[1] & ~operator.unsay | operator.say
-        phrase = self._feedback.get(number)
-        if phrase is None:
-            wording = self._wording(operator.name).feedback
-            phrase = self._feedback[number] = Phrase(self.speaker, wording, self._mapping(number))
-        try:
-            return (new, shown), phrase.say(shown)
-        except TypeConflictError:
-            return (new, shown), NOTHING
+        return new, state[1] & ~operator.unsay | operator.say
 
     def _wording(self, name: str) -> Wording:
         wording = self.grammar.actions.get(name)
@@ -156,7 +159,8 @@ class Game:
         mapping = self.problem.operators[number].mapping
         return {(name, type_): (id_, type_) for name, type_, id_ in mapping}
 
-    def _command(self, number: int, shown: int) -> str:
+    def command(self, number: int, shown: int) -> str:
+        """What an operator is called where these bits were said."""
         phrase = self._commands.get(number)
         if phrase is None:
             wording = self._wording(self.problem.operators[number].name).command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -103,7 +104,10 @@ class ALFWorld(World):
         names = [name for name in game_files(str(root), split) if f"/{kind}" in name]
         if not names:
             about = f" of kind {kind!r}" if kind else ""
-            raise ValueError(f"{root} has no games{about} of split {split!r}")
+            raise ValueError(
+                f"{root} has no games{about} of split {split!r}: they lie at "
+                f"json_2.1.1/{split}/TASK/TRIAL/game.tw-pddl below the data folder"
+            )
         return Rows(cls.ENV_ID, split, [{"game": name} for name in names])
 
 
@@ -125,17 +129,20 @@ class Household(World):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        draw(random.Random(0), "train", self.params)  # tell of bad parameters now
+        draw(random.Random(0), _split(self.split), self.params)  # tell of bad parameters now
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         p = {**self.PARAMS, **task.params}
-        split = task.split if task.split in SPLITS else "train"
         # All that decides the house, as something that can be copied, hashed and looked up.
-        self._house = (task.seed, split, tuple(sorted(p.items())))
+        self._house = (task.seed, _split(task.split), tuple(sorted(p.items())))
         self._open()
 
     def _make(self) -> Compiled:
         return _drawn(*self._house)
+
+
+def _split(name: str) -> str:
+    return name if name in SPLITS else "train"
 
 
 def _folder(data: str) -> Path:
@@ -159,16 +166,25 @@ def game_files(root: str, split: str) -> tuple[str, ...]:
     found = []
     for path in sorted(base.rglob("*.tw-pddl")):
         name = path.relative_to(top).as_posix()
-        if "movable" not in name and "Sliced" not in name and _solvable(path):
+        if "movable" not in name and "Sliced" not in name and path.is_file() and _solvable(path):
             found.append(name)
     return tuple(found)
 
 
 def _solvable(path: Path) -> bool:
-    """Reads the end of a file only; that is where the mark stands in all of ALFWorld's."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64))
-        return b'"solvable": false' not in file.read()
+    """Reads the end of a file, where the mark stands in the games that ALFWorld gives out, and all
+    of it where it does not. What cannot be read is told of when it is played."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 64))
+            text = file.read()
+            if b'"solvable"' not in text:
+                file.seek(0)
+                text = file.read()
+    except OSError:
+        return True
+    marks = re.findall(rb'"solvable"\s*:\s*(\w+)', text)
+    return not marks or bool(marks[-1] == b"true")
 
 
 @lru_cache(maxsize=KEPT_GAMES)

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from ludus.envs.worlds.household.engine import Game, State
-from ludus.envs.worlds.household.operators import Operator, bits_of, derive
+from ludus.envs.worlds.household.operators import bits_of, derive
 
 MAX_NODES = 5_000
 """States looked at before the search gives up."""
@@ -42,7 +42,7 @@ class Expert:
     def __init__(self, game: Game) -> None:
         self.game = game
         self._moves = list(_moves(game))
-        self._base = self._relevant(_goal_bits(game)[0])
+        self._base = self._relevant(game.problem.goal[0])
 
     def plan(self, state: State, max_nodes: int = MAX_NODES) -> list[str] | None:
         """Commands from a state to the goal; empty if it holds already, None if none was found."""
@@ -52,7 +52,7 @@ class Expert:
             numbers = self._search(state[0], self._moves, max_nodes)
         if numbers is None:
             return None
-        return [self._name(state, numbers, i) for i in range(len(numbers))]
+        return self._commands(state, numbers)
 
     def action(self, state: State, max_nodes: int = MAX_NODES) -> str | None:
         """The first command of a plan, or None where there is none."""
@@ -62,7 +62,7 @@ class Expert:
     # --- search -----------------------------------------------------------------------------------
 
     def _search(self, facts: int, moves: list[_Move], max_nodes: int) -> list[int] | None:
-        won, operators = self.game.won, self.game.problem.operators
+        won = self.game.won
         if won((facts, 0)):
             return []
         estimate, helpful = self._relaxed(facts, moves)
@@ -74,8 +74,11 @@ class Expert:
         looked_at = 0
         while heap and looked_at < max_nodes:
             rank, _, here, candidates, preferred = heappop(heap)
+            named = self.game.choices((here, 0)).operators
             for number in candidates:
-                after = _apply(operators[number], here)
+                # Of operators with one command only one can be carried out.
+                number = named.get(self.game.command(number, 0), number)
+                after = self._after(here, number)
                 if after in paths:
                     continue
                 paths[after] = (here, number)
@@ -86,8 +89,7 @@ class Expert:
                 if estimate is not None:
                     heappush(heap, (estimate, next(order), after, helpful, True))
             if preferred:  # everything else that is possible here, when nothing better is left
-                rest = list(self.game.choices((here, 0)).operators.values())
-                heappush(heap, (rank + 1000, next(order), here, rest, False))
+                heappush(heap, (rank + 1000, next(order), here, list(named.values()), False))
         return None
 
     def _shortened(self, facts: int, numbers: list[int]) -> list[int]:
@@ -106,15 +108,21 @@ class Expert:
         for number in numbers:
             if number not in self.game.choices((facts, 0)).operators.values():
                 return False
-            facts = _apply(self.game.problem.operators[number], facts)
+            facts = self._after(facts, number)
         return self.game.won((facts, 0))
 
-    def _name(self, state: State, numbers: list[int], at: int) -> str:
-        """The command of the plan's operator at a place."""
-        for number in numbers[:at]:
-            state, _ = self.game.apply(state, number)
-        named = self.game.choices(state).operators
-        return next(command for command, number in named.items() if number == numbers[at])
+    def _after(self, facts: int, number: int) -> int:
+        return self.game.after((facts, 0), number)[0]
+
+    def _commands(self, state: State, numbers: list[int]) -> list[str] | None:
+        """What to send for operators; None if a command is that of another one at its place."""
+        commands = []
+        for number in numbers:
+            commands.append(self.game.command(number, state[1]))
+            if self.game.choices(state).operators.get(commands[-1]) != number:
+                return None
+            state = self.game.after(state, number)
+        return commands
 
     # --- the relaxed problem ----------------------------------------------------------------------
 
@@ -139,7 +147,7 @@ class Expert:
         for move in self._base:
             blocked |= move.no
             wanted |= move.yes
-        blocked |= _goal_bits(self.game)[1]
+        blocked |= self.game.problem.goal[1]
         known = facts | wanted
         chosen = set(self._base)
         return [
@@ -227,18 +235,6 @@ def _moves(game: Game) -> Iterator[_Move]:
                 yield _Move(0, bit, 0, head, -1)
             for bit in bits_of(rule.no):
                 yield _Move(bit, 0, 0, head, -1)
-
-
-def _goal_bits(game: Game) -> tuple[int, int]:
-    return game.problem.goal
-
-
-def _apply(operator: Operator, facts: int) -> int:
-    after = facts & operator.keep | operator.add
-    for effect in operator.conditional:
-        if facts & effect.yes == effect.yes and not facts & effect.no:
-            after = after & ~effect.delete | effect.add
-    return after
 
 
 def _path(paths: dict[int, tuple[int, int] | None], at: int) -> list[int]:

@@ -1,8 +1,8 @@
 """Expressions of the text grammar, `{r.name or r.id}`, without handing a file the interpreter.
 
 The reference engine calls `eval`. Here an expression is checked against a short list of harmless
-constructs first: names, attributes of entities, strings, comparisons, `and`/`or`/`not`, `if`,
-slices, f-strings and a few methods of `str`.
+constructs first: names, attributes of entities, strings, comparisons, `and`/`or`/`not`, `if`
+and a few methods of `str`. (Brackets and braces cannot stand in one: the grammar ends it there.)
 
 >>> evaluate("r.name or r.id", {"r": Entity("cabinet_bar_1", "receptacle", "cabinet 1")})
 'cabinet 1'
@@ -21,7 +21,7 @@ from functools import cache
 from types import CodeType
 from typing import Any
 
-from ludus.envs.worlds.household.errors import GameError
+from ludus.envs.worlds.household.errors import GameError, UnsayableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Entity:
 
 _SHAPES = (
     ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare,
-    ast.cmpop, ast.IfExp, ast.Name, ast.Load, ast.Attribute, ast.Constant, ast.JoinedStr,
-    ast.FormattedValue, ast.BinOp, ast.Add, ast.Subscript, ast.Slice, ast.Call, ast.Tuple, ast.List,
+    ast.cmpop, ast.IfExp, ast.Name, ast.Load, ast.Attribute, ast.Constant, ast.BinOp, ast.Add,
+    ast.Call, ast.Tuple,
 )  # fmt: skip
 _METHODS = frozenset(
     {
@@ -62,8 +62,8 @@ _FUNCTIONS: dict[str, Any] = {"str": str, "len": len, "int": int, "bool": bool}
 def _compiled(source: str) -> CodeType:
     try:
         tree = ast.parse(source.lstrip(" \t"), mode="eval")
-    except SyntaxError as error:
-        raise GameError(f"the grammar's expression {source!r} is not one") from error
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise GameError(f"the grammar's expression {source[:80]!r} is not one") from error
     for node in ast.walk(tree):
         allowed = isinstance(node, _SHAPES)
         if isinstance(node, ast.Attribute):
@@ -74,7 +74,7 @@ def _compiled(source: str) -> CodeType:
                 isinstance(function, ast.Name) and function.id in _FUNCTIONS
             )
         if not allowed:
-            raise GameError(f"the grammar's expression {source!r} is not allowed")
+            raise GameError(f"the grammar's expression {source[:80]!r} is not allowed")
     return compile(tree, "<grammar>", "eval")
 
 
@@ -82,12 +82,12 @@ def evaluate(source: str, variables: Mapping[str, Entity]) -> str:
     """The value of an expression as text.
 
     Raises:
-        GameError: If it is not allowed, or fails.
+        UnsayableError: If it fails with a ValueError.
+        GameError: If it is not allowed, or fails otherwise.
     """
     code = _compiled(source)
     try:
         return str(eval(code, {"__builtins__": {}, **_FUNCTIONS}, variables))
-    except ValueError:
-        raise
     except Exception as error:
-        raise GameError(f"the grammar's expression {source!r} fails: {error}") from error
+        kind = UnsayableError if isinstance(error, ValueError) else GameError
+        raise kind(f"the grammar's expression {source[:80]!r} fails: {error}") from error

@@ -19,7 +19,8 @@ from itertools import product
 
 from ludus.envs.worlds.household.errors import GameError
 from ludus.envs.worlds.household.formula import Literal
-from ludus.envs.worlds.household.ground import Binding, Fact, Grounding
+from ludus.envs.worlds.household.ground import Grounding
+from ludus.envs.worlds.household.joins import Binding, Fact
 from ludus.envs.worlds.household.normalize import FlatAction, FlatEffect, FlatTask
 from ludus.envs.worlds.household.outcome import Condition, masks, outcome
 from ludus.envs.worlds.household.pddl import Task
@@ -100,7 +101,8 @@ def compile_problem(task: Task, flat: FlatTask, grounding: Grounding) -> Problem
     if not condition:
         raise GameError("the goal is true from the start, whatever happens")
     goal = masks(condition)
-    assert goal is not None
+    if goal is None:
+        raise GameError("the goal contradicts itself")
     rules = [
         GroundRule(numbers[rule.head, binding[: rule.arity]], *pair)
         for rule, binding in grounding.rules

@@ -4,7 +4,8 @@
 
 Exit status: 0 if every observation, list of admissible commands, score, goal test and end agreed;
 1 at the first difference, printed with the game and the commands that led there; 2 if there was
-nothing to compare (no games, or the reference engine is not installed).
+nothing to compare (no games, or the reference engine is not installed). A game that neither engine
+takes, such as one whose goal is out of reach, is no difference.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ NONSENSE = (
     "ｌｏｏｋ", "открой ящик", "打开冰箱", "🙂", "look\u00a0", "\u2028look", "look;", "look\\n",
     "go to fridge 1 and open it", "go to fridge 1\ngo to fridge 1", "a" * 20_000, "look " * 3000,
 )  # fmt: skip
+PATTERNS = ("go to {}", "open {}", "close {}", "examine {}", "use {}", "take {} from {}",
+            "put {} in/on {}", "move {} to {}", "heat {} with {}", "slice {} with {}")  # fmt: skip
+"""Filled with names of any things of the house, in view or not."""
+_OTHER_DIGITS = str.maketrans("0123456789", "０１２３４５６７８９")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ class Sender:
     def __init__(self, play: Play, style: str, rng: random.Random) -> None:
         self.play, self.style, self.rng = play, style, rng
         self.expert = Expert(play.game)
+        self.names = sorted(entity.name for entity in play.game.entities.values())
         self.seen: list[str] = []
 
     def command(self) -> str:
@@ -125,14 +131,19 @@ class Sender:
 
     def _hostile(self, admissible: tuple[str, ...]) -> str:
         rng = self.rng
-        if rng.random() < 0.35 or not (admissible or self.seen):
+        kind = rng.random()
+        if kind < 0.3 or not (admissible or self.seen):
             return rng.choice(NONSENSE)
+        if kind < 0.5:
+            pattern = rng.choice(PATTERNS)
+            return pattern.format(*(rng.choice(self.names) for _ in range(pattern.count("{}"))))
         command = rng.choice(self.seen if self.seen and rng.random() < 0.5 else admissible)
         changes = (
             str.upper, str.title, str.swapcase,
             lambda c: f"  {c}\t\r\n", lambda c: c.replace(" ", "  "), lambda c: c[:-1],
             lambda c: c + " please", lambda c: c.replace("1", "7"), lambda c: c[::-1],
             lambda c: c, lambda c: c + ".", lambda c: f"{c}\u3000", lambda c: f'"{c}"',
+            lambda c: c.replace(" ", "\t"), lambda c: c.translate(_OTHER_DIGITS),
         )  # fmt: skip
         return str(rng.choice(changes)(command))
 
@@ -182,7 +193,7 @@ def compare(path: Path, args: Args, rng: random.Random, progress: Progress) -> l
     Raises:
         DifferenceError: At the first answer that is not the same.
     """
-    reference, ours = Reference(path), Ours(path)
+    ours, reference = Ours(path), Reference(path)
     transcripts = []
     for episode in range(args.episodes):
         history: list[str] = []
@@ -203,6 +214,17 @@ def compare(path: Path, args: Args, rng: random.Random, progress: Progress) -> l
                 progress.show(path.parent.parent.name)
         transcripts.append(lines)
     return transcripts
+
+
+def refusal(path: Path) -> str:
+    """How the reference engine fails to start a game; empty if it does start it, or is missing."""
+    try:
+        Reference(path).reset()
+    except ImportError:
+        return ""
+    except (Exception, SystemExit) as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    return ""
 
 
 class DifferenceError(Exception):
@@ -249,8 +271,12 @@ def replay(game: Game, lines: list[list[Any]]) -> Iterator[tuple[list[Any], list
 def main(args: Args) -> int:
     """Compare all games of a folder; returns the exit status that the module describes."""
     found = games(args.folder)
-    if not found:
-        print(f"no *.tw-pddl files under {args.folder}", file=sys.stderr)
+    problem = "" if found else f"no *.tw-pddl files under {args.folder}"
+    for name in ("episodes", "steps"):
+        if (number := getattr(args, name)) < 1:
+            problem = f"--{name} must be at least 1, got {number}"
+    if problem:
+        print(problem, file=sys.stderr)
         return 2
     progress = Progress(len(found))
     record: dict[str, Any] = {}
@@ -267,8 +293,11 @@ def main(args: Args) -> int:
             )
             return 2
         except GameError as error:
-            print(f"\nthis engine refuses a game: {error}", file=sys.stderr)
-            return 1
+            if not (theirs := refusal(path)):
+                print(f"\nthis engine refuses a game: {error}", file=sys.stderr)
+                return 1
+            print(f"\nneither engine takes {error} (the reference: {theirs})", file=sys.stderr)
+            continue
         except DifferenceError as difference:
             print(f"\n{difference}")
             return 1
@@ -276,8 +305,10 @@ def main(args: Args) -> int:
         progress.show(path.parent.parent.name)
     if sys.stderr.isatty():
         print(file=sys.stderr)
+    if not progress.done:
+        return 2
     print(
-        f"identical: {progress.games} games, {args.episodes} episodes each, "
+        f"identical: {progress.done} games, {args.episodes} episodes each, "
         f"{progress.steps} commands, goal reached {progress.won} times"
     )
     if args.record is not None:

@@ -148,12 +148,16 @@ def _typed(items: Tree) -> Iterator[tuple[str, str | None]]:
 def _words(items: Tree) -> list[str]:
     words = [item for item in items if isinstance(item, str)]
     if not isinstance(items, list) or len(words) != len(items):
-        raise GameError(f"expected a flat list of names, got {items!r}")
+        raise GameError(f"expected a flat list of names, got {str(items)[:80]}")
     return words
 
 
 def _params(items: Tree) -> tuple[Param, ...]:
-    return tuple((name, type_ or "object") for name, type_ in _typed(items))
+    params = tuple((name, type_ or "object") for name, type_ in _typed(items))
+    for name, _ in params:
+        if not name.startswith("?"):
+            raise GameError(f"expected a variable, got {name[:80]!r}")
+    return params
 
 
 def _domain(tree: list[Tree], task: Task) -> None:
@@ -171,7 +175,7 @@ def _domain(tree: list[Tree], task: Task) -> None:
             case ":requirements" | ":functions" | ":action" | ":derived":
                 pass
             case other:
-                raise GameError(f"the domain has an unknown section {other!r}")
+                raise GameError(f"the domain has an unknown section {str(other)[:80]}")
     for section in sections:
         if section[0] == ":action":
             _action(section, task)
@@ -186,7 +190,7 @@ def _domain(tree: list[Tree], task: Task) -> None:
 def _problem(tree: list[Tree], task: Task) -> None:
     for section in tree[2:]:
         if not isinstance(section, list):
-            raise GameError(f"the problem has a stray {section!r}")
+            raise GameError(f"the problem has a stray {section[:80]!r}")
         match section[0]:
             case ":objects":
                 _objects(section[1:], task)

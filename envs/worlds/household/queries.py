@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from ludus.envs.worlds.household.errors import GameError
+from ludus.envs.worlds.household.errors import GameError, UnsayableError
 
 Placeholder = tuple[str, str]
 """Name and type: `("r", "receptacle")`."""
 Query = tuple[tuple[str, tuple[Placeholder, ...]], ...]
 """A conjunction of (predicate, placeholders)."""
-
-
-class TypeConflictError(ValueError):
-    """A query gives one placeholder two types. In an action's feedback nothing is said then."""
 
 
 BLANK = re.compile(r"(?:\s+|#.*?$|\(\*(?:.|\n)*?\*\))*", re.MULTILINE)
@@ -28,7 +24,7 @@ def parse_query(text: str) -> Query:
     """A conjunction such as `atlocation(a:agent, l:location) & not_opened(r:receptacle)`.
 
     Raises:
-        TypeConflictError: If a placeholder has two types. Without one, its type is its name.
+        UnsayableError: If a placeholder has two types. Without one, its type is its name.
         GameError: If the text is not a conjunction of predicates.
     """
     at = 0
@@ -57,7 +53,8 @@ def parse_query(text: str) -> Query:
         name = need(_PLACEHOLDER)
         type_ = need(_TYPE) if take(":") else name.rstrip("'")
         if types.setdefault(name, type_) != type_:
-            raise TypeConflictError(f"{name!r} is both {types[name]!r} and {type_!r} in {text!r}")
+            both = f"{types[name]!r} and {type_!r}"
+            raise UnsayableError(f"the grammar's query {text!r} makes {name!r} both {both}")
         return name, type_
 
     query = []

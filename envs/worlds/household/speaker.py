@@ -25,6 +25,8 @@ from ludus.envs.worlds.household.symbols import (
 
 MAX_SENTENCES = 4096
 """Kept per phrase and read mask; then that part of the memory starts anew."""
+MAX_PARTS = 100_000
+"""Of one sentence. One house names a few hundred things."""
 
 
 class Phrase:
@@ -43,7 +45,7 @@ class Phrase:
         """The sentence where these bits were said.
 
         Raises:
-            GameError: If a production contains itself or none fits.
+            GameError: If a production contains itself, none fits, or the sentence is endless.
         """
         for read, sentences in self._known:
             sentence = sentences.get(shown & read)
@@ -111,7 +113,7 @@ class Speaker:
                     queries.append(production.condition)
         try:
             asked = {name for text in queries if text for name, _ in parse_query(text)}
-        except ValueError:  # it may never be asked; if it is, that is the time to tell
+        except GameError:  # it may never be asked; if it is, that is the time to tell
             return False
         return not asked & self.propositions.changing
 
@@ -131,6 +133,8 @@ class Speaker:
             elif isinstance(symbol, Expression):
                 parts.append(evaluate(symbol.source, variables))
             elif isinstance(symbol, Call):
+                if len(parts) > MAX_PARTS:
+                    raise GameError("the grammar makes a sentence without end")
                 chosen = self._production(symbol.name, mapping, shown, read)
                 self.speak(chosen, variables, mapping, shown, parts, read)
             elif isinstance(symbol, Slot):
@@ -166,10 +170,12 @@ class Speaker:
         return list(self.propositions.answers(query, mapping, shown, read))
 
     def _production(self, name: str, mapping: Mapped, shown: int, read: list[int]) -> Symbols:
-        for production in self.productions.get(name, ()):
-            if not production.condition:
+        productions = self.productions.get(name, ())
+        # All are read, also those behind the one that fits: an error in any is one here.
+        queries = [parse_query(p.condition) if p.condition else None for p in productions]
+        for production, query in zip(productions, queries, strict=True):
+            if query is None:
                 return production.symbols
-            query = parse_query(production.condition)
             if next(self.propositions.answers(query, mapping, shown, read), None) is not None:
                 return production.symbols
         raise GameError(f"the grammar has no production that fits #{name}#")

@@ -41,26 +41,31 @@ def compiled(order: Order) -> Path:
 
     Raises:
         ValueError: If there is no such game, in one line.
+        OSError: If it cannot be kept, such as for want of space.
         RuntimeError: If TextWorld fails or takes too long.
     """
     name = f"1|{version('textworld')}|{order.to_text()}"  # 1: the version of our maker
     key = blake2b(name.encode(), digest_size=16).hexdigest()
     entry = FOLDER / key
     if not _use(entry):
-        (FOLDER / "locks").mkdir(parents=True, exist_ok=True)
-        with _locked(FOLDER / "locks" / key[:2]):
-            if not _use(entry):
-                _make(order, entry)
-        _evict(keep=entry)
+        try:
+            (FOLDER / "locks").mkdir(parents=True, exist_ok=True)
+            with _locked(FOLDER / "locks" / key[:2]):
+                if not _use(entry):
+                    _make(order, entry)
+            _evict(keep=entry)
+        except OSError as error:
+            said = f"TextWorld's cache: {error.strerror}"
+            raise OSError(error.errno, said, error.filename or str(FOLDER)) from None
     return entry
 
 
 def _use(entry: Path) -> bool:
-    """Whether an entry is there; notes that it was used."""
-    try:
-        os.utime(entry)
-    except FileNotFoundError:
+    """Whether an entry is there; notes that it was used, where that may be written down."""
+    if not entry.is_dir():
         return False
+    with contextlib.suppress(OSError):
+        os.utime(entry)
     return True
 
 
@@ -112,7 +117,7 @@ def _evict(keep: Path) -> None:
                 if path.name.startswith("making-"):
                     if time.time() - used > max(_STALE, SECONDS):
                         shutil.rmtree(path, ignore_errors=True)
-                elif path.name != "locks":
+                elif path.name != "locks" and path.is_dir():
                     entries.append((used, path, sum(f.stat().st_size for f in path.iterdir())))
         total = sum(size for _, _, size in entries)
         if total <= MOST_BYTES:

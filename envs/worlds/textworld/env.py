@@ -39,6 +39,7 @@ class World(GameWorld[Game]):
         games: How many games a split has; 0 for all. Each takes seconds to compile, once.
     """
 
+    CHECK: ClassVar[Mapping[str, Any]] = {"games": 3}
     KIND: ClassVar[str]
     LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {}
     """Least and most of every whole number among the parameters."""
@@ -237,7 +238,7 @@ class Cooking(World):
 
     Parameters:
         recipe: Ingredients, 1 to 5.
-        take: How many of them have to be fetched.
+        take: How many of them have to be fetched, at least 1.
         go: Rooms: 1, 6, 9 or 12.
         open: Whether doors and containers are closed at the start.
         cook: Whether ingredients have to be cooked.
@@ -252,7 +253,7 @@ class Cooking(World):
         "recipe": 1, "take": 1, "go": 6, "open": True, "cook": True, "cut": False, "drop": False,
         **_COMMON,
     }  # fmt: skip
-    LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {"recipe": (1, 5), "take": (0, 5)}
+    LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {"recipe": (1, 5), "take": (1, 5)}
 
     @classmethod
     def _longest(cls, params: Mapping[str, Any]) -> int:

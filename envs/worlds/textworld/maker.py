@@ -5,6 +5,7 @@ process's own can be touched. The order comes as JSON on standard input, see `Or
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ from ludus.envs.task import derive_seed
 
 ATTEMPTS = 200
 """Games drawn before giving up. One in ten belongs to `valid`, one in ten to `test`."""
+ROOM = 2**26
+"""With less than these bytes free, that is why a game cannot be compiled."""
 REFUSED = 3
 """Exit status where no game can be made; the reason is the last line of standard error."""
 
@@ -126,11 +129,14 @@ def main(folder: Path) -> int:
         options = GameOptions()
         options.path = str(folder / "game.z8")
         compile_game(game, options)
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:
         print(error, file=sys.stderr)
         return REFUSED
     except CouldNotCompileGameError:
-        print("Inform 7 cannot compile the game: it is too large", file=sys.stderr)
+        free = shutil.disk_usage(folder).free
+        scarce = f"only {free // 2**20} MB are free in {folder.parents[1]}"
+        reason = "it is too large" if free > ROOM else scarce
+        print(f"Inform 7 cannot compile the game: {reason}", file=sys.stderr)
         return REFUSED
     (folder / "game.ni").unlink(missing_ok=True)
     return 0
