@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_several_runs_at_a_time_are_the_same_runs(
     """In other processes, which keep them where this one would."""
     claim, rae, training = map(importlib.import_module, ("claim", "rae", "training"))
     small = rae.replace(rae.PLAIN, episodes=16, steps=1, warmstart_episodes=32, warmstart_steps=2)
-    orders = []
+    orders: list[Any] = []
     for seed in range(2):
         config = rae.replace(small, seed=seed, lr=1e-3, lr_end=1e-3)
         orders.append(("one", config, config, ["loss/grad_norm"], []))

@@ -2,8 +2,8 @@
 
 Eight small houses in which something is to be found and put somewhere; 24 commands, reward 1 at the
 end or nothing. The arms of a seed begin with the same model, which imitated a planner that errs.
-Compared are the share of episodes that reach the goal, in the houses trained on and in others, and
-for EPO how entropy moves.
+Compared are the share of episodes that reach the goal, in these houses, and for EPO how entropy
+moves.
 
     python benchmarks/claims/households.py
 """
@@ -20,7 +20,6 @@ from ludus.trainer.config import TrainConfig
 
 WEIGHT = 0.01
 """Of all entropy terms, the bonus and EPO's."""
-SPLITS = ("train", "valid_unseen")
 
 
 def arms() -> dict[str, TrainConfig]:
@@ -61,8 +60,7 @@ AGAINST = [
 ]
 SHOWN = {
     **COLUMNS,
-    "solved, these houses": solved("train"),
-    "solved, other houses": solved("valid_unseen"),
+    "solved at the end": solved("train"),
 }
 RECURS = {
     "states met again": lambda run: (
@@ -82,7 +80,7 @@ RECURS = {
 def report(runs: Sequence[Run], extra: Extra) -> str:
     """The table, and how often GiGPO had something to compare."""
     heads = list(SHOWN)
-    compared = [heads[0], heads[1], heads[3], heads[4], heads[6]]
+    compared = [heads[0], heads[1], heads[3], heads[4], heads[5]]
     again = [
         f"{name} {figure([run.figures[name] for run in by_arm(runs)['GiGPO']])}" for name in RECURS
     ]
@@ -96,7 +94,10 @@ def main(args: Sequence[str] | None = None) -> None:
             Claim(
                 name="households",
                 arms=arms(),
-                lrs=HOUSE_RATES,
+                lrs={
+                    arm: HOUSE_RATES if arm in ("GRPO", "PPO") else HOUSE_RATES[:2]
+                    for arm in arms()
+                },
                 watch=(
                     *WATCH, "rollout/replies", "credit/state_groups", "credit/state_singletons",
                 ),
@@ -104,7 +105,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 columns={**SHOWN, **RECURS},
                 report=report,
                 starts=one_of_five,
-                judge=SPLITS,
+                judge=("train",),
                 curves={
                     "households": ("rollout/success", "success"),
                     "households-entropy": ("rollout/entropy", "entropy, nats a token"),

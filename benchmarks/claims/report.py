@@ -64,10 +64,10 @@ def table(
         compared = list(compared) or columns[:1]
         rows += ["", *grid(["difference", *compared])]
         for ours, theirs in against:
-            cells = [
-                gain(*([run.figures[name] for run in arms[arm]] for arm in (ours, theirs)))
-                for name in compared
-            ]
+            cells = []
+            for name in compared:
+                left, right = ([run.figures[name] for run in arms[a]] for a in (ours, theirs))
+                cells.append(gain(left, right))
             rows.append(line([f"{ours} − {theirs}", *cells]))
     return "\n".join([*rows, "", spent(runs)])
 

@@ -25,12 +25,12 @@ from settings import (
     solved,
 )
 
-DEMONSTRATED = replace(COINS, warmstart_episodes=16, steps=30)
+DEMONSTRATED = replace(COINS, warmstart_episodes=8, steps=30)
 DENSE = '{"level": 4, "reward": "dense"}'
 
 
 def in_coins() -> Claim:
-    """GRPO and PPO with either, from 16 demonstrations."""
+    """GRPO and PPO with either, from 8 demonstrations."""
     arms = {}
     for recipe in ("grpo", "ppo"):
         # One pass over a rollout in both.
@@ -62,8 +62,7 @@ def in_houses() -> Claim:
     sparse = in_world("grpo", HOUSES)
     columns = {
         **COLUMNS,
-        "solved, these houses": solved("train"),
-        "solved, other houses": solved("valid_unseen"),
+        "solved at the end": solved("train"),
     }
     return Claim(
         name="rewards-houses",
@@ -76,9 +75,9 @@ def in_houses() -> Claim:
         score=lambda run: run.late("rollout/success", 0.5),
         columns=columns,
         against=[("GRPO, dense", "GRPO, sparse")],
-        compared=[list(columns)[i] for i in (0, 1, 5, 6)],
+        compared=[list(columns)[i] for i in (0, 1, 5)],
         starts=one_of_five,
-        judge=("train", "valid_unseen"),
+        judge=("train",),
         curves={"rewards-houses": ("rollout/success", "success")},
     )
 

@@ -28,7 +28,7 @@ HOUSES = TrainConfig(
     eval_every=NEVER,
     eval_episodes=64,
 )
-HOUSE_RATES = (3e-4, 1e-3, 3e-3)
+HOUSE_RATES = (2e-4, 6e-4, 2e-3)
 COINS = TrainConfig(
     env="worlds:claims/FewCoins-v1",
     env_args='{"level": 4}',

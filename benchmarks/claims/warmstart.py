@@ -19,7 +19,7 @@ from training import solved as solve
 
 from ludus.trainer.config import TrainConfig
 
-DEMONSTRATIONS = (64, 32, 16, 0)
+DEMONSTRATIONS = (32, 16, 8, 0)
 COST = 10
 """Of a demonstration, in episodes."""
 NONE = 1e-12
@@ -70,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
     wanted = arms()
     rates = {name: COIN_RATES if arm.steps > 1 else (NONE,) for name, arm in wanted.items()}
-    rates[list(wanted)[-1]] = (1e-4, 3e-4, 1e-3, 3e-3)
+    rates[list(wanted)[-1]] = (1e-4, 3e-4, 1e-3)
     measure(
         [
             Claim(

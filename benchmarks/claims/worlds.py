@@ -77,10 +77,10 @@ class DenseHouses(FewHouses):
 
 
 class FewCoins(CoinCollector):
-    """The same 64 games of TextWorld, and 32 others to judge by; 12 commands to find a coin."""
+    """The same 32 games of TextWorld, and 16 others to judge by; 12 commands to find a coin."""
 
     ENV_ID = "claims/FewCoins-v1"
-    SPLITS: ClassVar[Mapping[str, int]] = {"train": 64, "valid": 32}
+    SPLITS: ClassVar[Mapping[str, int]] = {"train": 32, "valid": 16}
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -116,13 +116,15 @@ class Teachers(SearchQA):
         hops = {**self.PARAMS, **task.params}["hops"]
         length = rng.choice(hops) if isinstance(hops, list) else int(hops)
         names = rng.sample(NAMES, 10)
-        self._way, people = tuple(names[: length + 1]), []
+        self._way = tuple(names[: length + 1])
+        people: list[tuple[str, str, str]] = []
         for i, name in enumerate(names):
             others = [other for other in names if other != name]
             teacher = names[i + 1] if i < length else rng.choice(others)
             loved = rng.choice([other for other in others if other != teacher])
             told = [f'"{name}" was taught by "{teacher}".', f'"{name}" loved "{loved}".']
-            people.append((name, *rng.sample(told, 2)))
+            one, other = rng.sample(told, 2)
+            people.append((name, one, other))
         self._people, self._library = tuple(people), None
         self._ask(f'Who is {"the teacher of " * length}"{names[0]}"?', names[length])
 
