@@ -2,15 +2,16 @@
 
 Questions of two, three or four hops, each over a small corpus of its own, two calls of the search
 tool more than hops, and reward 1 for the right answer. All arms of a seed begin with the same
-model, which can search and read but mostly guesses. Compared are accuracy by episodes played; how
-many groups say nothing, since those in which all outcomes are equal teach GRPO nothing; and how
-many calls were made, of which branches share those before they part.
+model, which can search and read but mostly guesses, or, in `search-4-readers`, mostly does read.
+Compared are accuracy by episodes played; how many groups say nothing, since those in which all
+outcomes are equal teach GRPO nothing; and how many calls were made, of which branches share those
+before they part.
 
     python benchmarks/claims/search.py --claim search-3
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -51,12 +52,17 @@ def world(hops: int | list[int]) -> TrainConfig:
     )
 
 
+def readers(config: TrainConfig) -> TrainConfig:
+    """The warm start of all runs alike: a model that has learned to search and to read."""
+    return world([2, 3, 4])
+
+
 def hasty(config: TrainConfig) -> TrainConfig:
-    """The warm start of a run: a model that has learned to search and to read, the same for all,
-    then imitates for a little an agent that guesses with seven replies of ten."""
+    """The warm start of a run: such a model, which then imitates for a little an agent that guesses
+    with seven replies of ten."""
     return replace(
-        world([2, 3, 4]),
-        model=warm_started(world([2, 3, 4])),
+        readers(config),
+        model=warm_started(readers(config)),
         seed=config.seed % 5,
         warmstart_agent="hasty:0.7",
         warmstart_episodes=512,
@@ -113,25 +119,26 @@ COLUMNS = {
 }
 
 
-def claim(hops: int) -> Claim:
+def claim(hops: int, starts: Callable[[TrainConfig], TrainConfig] = hasty) -> Claim:
     """Of questions of so many hops."""
+    name = f"search-{hops}" if starts is hasty else f"search-{hops}-{starts.__name__}"
     return Claim(
-        name=f"search-{hops}",
+        name=name,
         arms=arms(hops),
         lrs=(3e-4, 1e-3, 3e-3),
         watch=WATCH,
         score=COLUMNS["accuracy, whole run"],
         columns=COLUMNS,
-        starts=hasty,
+        starts=starts,
         judge=("test",),
         report=took_off,
-        curves={f"search-{hops}": ("rollout/success", "accuracy")},
+        curves={name: ("rollout/success", "accuracy")},
     )
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
-    measure([claim(hops) for hops in (2, 3, 4)], __doc__, args)
+    measure([*map(claim, (2, 3, 4)), claim(4, readers)], __doc__, args)
 
 
 if __name__ == "__main__":
