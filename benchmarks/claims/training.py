@@ -186,7 +186,7 @@ class _Observed:
     in tasks with tools, the calls that were made."""
 
     def __init__(self, credit: Credit) -> None:
-        self.credit = credit
+        self.credit, self.needs = credit, credit.needs
 
     def __call__(self, episodes: Sequence[Episode]) -> Credited:
         credited = self.credit(episodes)
