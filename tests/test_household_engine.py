@@ -184,6 +184,14 @@ BROKEN = {
     "no intro": changed("grammar", '"intro"', '"outro"'),
     "unknown predicate": changed("pddl_domain", "(busy ?a))", "(lazy ?a))"),
     "wrong arity": changed("pddl_domain", "(busy ?a))", "(busy ?a ?t))"),
+    "too few arguments": changed("pddl_problem", "(at agent1 middle)", "(at agent1)"),
+    "a variable at the start": changed("pddl_problem", "(at agent1 middle)", "(at ?a middle)"),
+    "undeclared object in an effect": changed("pddl_domain", "(clean ?t))", "(clean t))"),
+    "undeclared variable in an effect": changed("pddl_domain", "(clean ?t))", "(clean ?x))"),
+    "undeclared variable": changed("pddl_domain", "(washable ?t))", "(washable ?x))"),
+    "an effect that is a word": changed("pddl_domain", ":effect (clean ?t)", ":effect clean"),
+    "an effect that is not a word": changed("pddl_domain", "(not (cold ?t))", "(not cold)"),
+    "unknown part of an action": changed("pddl_domain", ":effect (clean", ":effects (clean"),
     "undeclared object": changed("pddl_problem", "(at agent1 middle)", "(at agent2 middle)"),
     "unreachable goal": with_goal("(busy middle)"),
     "empty goal": with_goal("(and)"),
@@ -195,6 +203,7 @@ BROKEN = {
     "endless": changed("grammar", '"intro": [', f'{DOUBLING} "intro": [\n{{"rhs": "#twice0#"}},'),
     "deep block": changed("grammar", '"intro": ', '"deep": ' + "[" * 10**5),
     "unsafe expression": changed("grammar", "{f.name}", "{f.__class__}"),
+    "a symbol of two lines": changed("grammar", "#room#", "#ro\\nom#"),
     "unknown type in a query": changed("grammar", "f:furniture, p:place", "f:couch, p:place"),
 }  # fmt: skip
 
