@@ -129,9 +129,12 @@ class TextEnv(Conversation):
             The observation of the first seat to act, and info.
 
         Raises:
-            ValueError: If options name an unknown split or an index outside it.
+            ValueError: If the seed is below 0, or options name an unknown split or an index
+                outside it.
         """
         if seed is not None:
+            if seed < 0:
+                raise ValueError(f"a seed is a whole number from 0, got {seed}")
             super().reset(seed=seed)
             self._resets = 0
         chance_seed = derive_seed("episode", self.np_random_seed, self._resets)
@@ -259,7 +262,8 @@ class TextEnv(Conversation):
         if outcome.metrics:
             info["metrics"] = outcome.metrics
         if terminated or truncated:
-            info["outcome"] = self._summary(outcome, truncated)
+            summary = info["outcome"] = self._summary(outcome, truncated)
+            summary["reason"] = self._worded(summary["reason"])
         reward = float(outcome.rewards.get(actor, 0.0))
         return self.observe(seat or actor), reward, terminated, truncated, info
 

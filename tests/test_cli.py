@@ -68,7 +68,10 @@ MISTAKES = {
         ["check", "ludus/KuhnPokr-v1"],
         "'ludus/KuhnPokr-v1', nearest: ludus/KuhnPoker-v1",
     ),
-    "nothing to check": (["check"], "name an environment, or --all"),
+    "nothing to check": (["check"], "name environments, or --all"),
+    "check one and all": (["check", "ludus/Nim-v1", "--all"], "name environments, or --all"),
+    "check a seed below 0": (["check", "ludus/Nim-v1", "--seed", "-1"], "seed must be at least 0"),
+    "play a seed below 0": (["play", "ludus/Nim-v1", "--seed", "-1"], "from 0, got -1"),
     "no such module": (["check", "nowhere:x/Y-v0"], "no module 'nowhere'"),
     "no such tag": (
         ["list", "--tag", "two-seats"],

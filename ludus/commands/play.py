@@ -107,7 +107,7 @@ def _episode(
     if position != news:  # which is shown where an environment draws nothing
         frame(console, env, position)
     returns: dict[str, float] = outcome["returns"]
-    reason = env._worded(outcome["reason"])
+    reason = outcome["reason"]
     console.print(_verdict(outcome, own) + (f": {escape(reason)}. " if reason else ". "), end="")
     console.print("Returns: " + ", ".join(f"{role} {value:+g}" for role, value in returns.items()))
     return returns
