@@ -76,6 +76,13 @@ class TextEnv(Conversation):
         if unknown := params.keys() - self.PARAMS.keys():
             kind, name = type(self).__name__, sorted(unknown)[0]
             raise TypeError(f"{kind} has no parameter {name!r}, it has: {sorted(self.PARAMS)}")
+        for name, value in params.items():
+            default = self.PARAMS[name]
+            # These would be played with: half a round, and "no" for yes.
+            if isinstance(default, bool) or (
+                isinstance(default, int) and isinstance(value, bool | float)
+            ):
+                like(name, value, default)
         like("show_legal", show_legal, True)
         like("penalty", penalty, -0.1)
         self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
@@ -133,7 +140,7 @@ class TextEnv(Conversation):
                 outside it.
         """
         if seed is not None:
-            if seed < 0:
+            if isinstance(seed, int) and seed < 0:
                 raise ValueError(f"a seed is a whole number from 0, got {seed}")
             super().reset(seed=seed)
             self._resets = 0
