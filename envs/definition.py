@@ -195,3 +195,7 @@ def blame(error: Exception, given: Mapping[str, Any], defaults: Mapping[str, Any
             like(name, given[name], defaults[name])
         except ValueError as reason:
             raise reason from error
+    if isinstance(error, TypeError):  # a default of None has no type to compare with
+        free = sorted(n for n in given.keys() & defaults.keys() if defaults[n] is None)
+        if said := ", ".join(f"{n} {given[n]!r}" for n in free if given[n] is not None):
+            raise ValueError(f"{error}, with {said}") from error

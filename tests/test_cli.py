@@ -79,6 +79,10 @@ MISTAKES = {
         ["train", "kuhn-selfply"],
         "unknown recipe 'kuhn-selfply', did you mean kuhn-selfplay?",
     ),
+    "recipes that are added up": (
+        ["train", "grpo+epo"],
+        "unknown recipe 'grpo+epo': methods compose by options",
+    ),
     "no such training option": (
         ["train", "spiral", "--grup-size", "3"],
         "--grup-size, 3, did you mean --group-size?",
@@ -128,6 +132,14 @@ MISTAKES = {
     "eval against nobody": (
         ["eval", "--policy", "RUN", "--opponent", "nobody"],
         "unknown agent 'nobody'",
+    ),
+    "eval against a person": (
+        ["eval", "--policy", "RUN", "--opponent", "random", "human"],
+        "opponent cannot be human",
+    ),
+    "serve against a person": (
+        ["serve", "ludus/KuhnPoker-v1", "--opponent", "human"],
+        "opponent cannot be human",
     ),
     "eval zero episodes": (
         ["eval", "--policy", "RUN", "--episodes", "0"],

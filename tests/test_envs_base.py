@@ -126,6 +126,8 @@ def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: 
         ("ludus/PythonMath-v1", {"tools": [1]}, "a tool's name must be a text"),
         ("ludus/Gymnasium-v1", {"words": 7}, "words must be a text"),
         ("ludus/ReasoningGym-v1", {"config": True}, "config must be an object"),
+        ("ludus/Nim-v1", {"piles": 3}, "'int' object is not iterable, with piles 3"),
+        ("ludus/Nim-v1", {"piles": ["x"]}, r"with piles \['x'\]"),
     ],
 )
 def test_a_parameter_of_a_wrong_type_is_named(

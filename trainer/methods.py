@@ -195,6 +195,11 @@ def _check_acts(config: "TrainConfig", credit: Credit) -> None:
             f"advantage {config.advantage} needs group_size >= 2, got {size}",
         ),
         (
+            bool(config.branching) and size < 2,
+            f"branching {config.branching} grows the group_size leaves of a task: it needs 2 or "
+            f"more, got {size}",
+        ),
+        (
             bool(filters) and size < 2,
             f"filters {', '.join(filters)} compare attempts at a task and need group_size >= 2, "
             f"got {size}",

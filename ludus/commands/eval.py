@@ -66,6 +66,8 @@ def main(args: Sequence[str]) -> int:
         raise ValueError(f"max_reply_tokens must be 0 or more, got {options.max_reply_tokens}")
     if not options.opponent:
         raise ValueError("--opponent needs one or more names, such as random")
+    if "human" in options.opponent:
+        raise ValueError("opponent cannot be human: ludus play is for people")
     if options.out and Path(options.out).is_dir():
         raise ValueError(f"--out {options.out} is a folder, name a file in it")
     if options.out and not Path(options.out).parent.is_dir():

@@ -42,6 +42,8 @@ def main(args: Sequence[str]) -> int:
     options = parse(ServeOptions, args, "serve")
     if options.seat and not options.opponent:
         raise ValueError("--seat needs --opponent: without one the client plays all seats")
+    if options.opponent == "human":
+        raise ValueError("opponent cannot be human: ludus play is for people")
     from ludus.envs.adapters.to_openenv import serve
 
     settings = {**json_object("--env-args", options.env_args), "format": options.format}
