@@ -152,7 +152,8 @@ class Definition(gymnasium.Env[str, str]):
 def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """Raise the ValueError that names a bad value and the allowed ones."""
     if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(map(str, allowed))}")
+        known = ", ".join(str(a) or "''" for a in allowed)
+        raise ValueError(f"unknown {name} {value!r}, allowed: {known}")
 
 
 _KINDS: dict[type, tuple[str, tuple[type, ...]]] = {

@@ -79,6 +79,19 @@ MISTAKES = {
         ["train", "kuhn-selfply"],
         "unknown recipe 'kuhn-selfply', did you mean kuhn-selfplay?",
     ),
+    "a recipe that is none yet": (["train", "--steps", "3"], "a recipe comes before --steps"),
+    "play a task against somebody": (
+        ["play", "ludus/GuessNumber-v1", "--opponent", "minimax"],
+        "ludus/GuessNumber-v1 has one seat: nobody plays as opponent minimax",
+    ),
+    "serve a task against somebody": (
+        ["serve", "ludus/GuessNumber-v1", "--opponent", "random"],
+        "has one seat: nobody plays as opponent random",
+    ),
+    "eval at tasks against somebody": (
+        ["eval", "--policy", "RUN", "--env", "ludus/GuessNumber-v1", "--opponent", "nash"],
+        "has one seat: nobody plays as opponent nash",
+    ),
     "recipes that are added up": (
         ["train", "grpo+epo"],
         "unknown recipe 'grpo+epo': methods compose by options",

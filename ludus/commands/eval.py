@@ -127,6 +127,10 @@ def _evaluate(
     split = manifest.tasks[0].split if manifest else options.split
     split = split or held_out(registry.spec(policy.env).load())
     env = _playable(policy, split, options.seed)
+    if len(env.ROLES) == 1 and options.opponent != ("random",) and "," not in options.env:
+        raise ValueError(
+            f"{policy.env} has one seat: nobody plays as opponent {', '.join(options.opponent)}"
+        )
     episodes = options.episodes or (len(manifest.tasks) if manifest else 200)
     if len(env.ROLES) == 1 and manifest is None:
         tasks = drawn(env, split, episodes, options.seed)

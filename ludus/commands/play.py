@@ -65,12 +65,14 @@ def play(
 
     Raises:
         ValueError: If the environment, the opponent or the seat is unknown, or the opponent cannot
-            play the environment.
+            play the environment, which may have no seat for one.
     """
     env = make(env_id, **{"show_legal": False, **kwargs, "render_mode": "ansi"})
     own = env.ROLES[0] if seat is None else seat
     if own not in env.ROLES:
         raise ValueError(f"unknown seat {own!r}, seats: {', '.join(env.ROLES)}")
+    if len(env.ROLES) == 1 and opponent != "random":
+        raise ValueError(f"{env.ENV_ID} has one seat: nobody plays as opponent {opponent}")
     person = HumanAgent()
     agents: dict[str, Agent] = {own: person}
     if len(env.ROLES) > 1:

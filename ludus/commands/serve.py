@@ -50,6 +50,8 @@ def main(args: Sequence[str]) -> int:
     if options.split:
         settings["split"] = options.split
     env = registry.make(options.env, **settings)
+    if options.opponent and len(env.ROLES) == 1:
+        raise ValueError(f"{env.ENV_ID} has one seat: nobody plays as opponent {options.opponent}")
     agent = make_opponent(options.opponent, env) if options.opponent else None
     serve(
         lambda: ludus.make(options.env, opponents=agent, seat=options.seat, **settings),
