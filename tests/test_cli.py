@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ludus import __version__, cli
+from ludus.commands.play import _verdict
 from ludus.envs import Task, registry
 from ludus.envs.registry import MissingExtra
 from ludus.trainer.config import RECIPES
@@ -91,6 +92,14 @@ MISTAKES = {
     "eval at tasks against somebody": (
         ["eval", "--policy", "RUN", "--env", "ludus/GuessNumber-v1", "--opponent", "nash"],
         "has one seat: nobody plays as opponent nash",
+    ),
+    "two shapings one by one": (
+        ["train", "grpo", "--shaping", "overlong", "--shaping", "format"],
+        "--shaping is given twice, which drops the first: --shaping ONE TWO is both",
+    ),
+    "two opponents one by one": (
+        ["eval", "--policy", "RUN", "--opponent=nash", "--opponent", "random"],
+        "--opponent is given twice",
     ),
     "recipes that are added up": (
         ["train", "grpo+epo"],
@@ -666,6 +675,18 @@ def test_a_run_that_drifts_is_one_line(
     assert status == 1
     assert err.startswith("ludus: step 0: engine and learner differ by ")
     assert err.count("\n") == 1
+
+
+def test_a_forfeit_is_won_and_lost_or_not_solved() -> None:
+    for id, verdicts in (
+        ("ludus/KuhnPoker-v1", {"player_0": "You lose", "player_1": "You win"}),
+        ("ludus/GuessNumber-v1", {"player_0": "Not solved"}),
+    ):
+        env = registry.make(id, on_invalid="forfeit")
+        env.reset(seed=0)
+        outcome = env.step("nonsense")[-1]["outcome"]
+        said = {seat: re.sub(r"\[.*?\]", "", _verdict(env, outcome, seat)) for seat in env.ROLES}
+        assert said == verdicts
 
 
 def test_play(ludus: Ludus) -> None:

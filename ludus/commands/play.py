@@ -110,13 +110,16 @@ def _episode(
         frame(console, env, position)
     returns: dict[str, float] = outcome["returns"]
     reason = env._worded(outcome["reason"])
-    console.print(_verdict(outcome, own) + (f": {escape(reason)}. " if reason else ". "), end="")
+    console.print(
+        _verdict(env, outcome, own) + (f": {escape(reason)}. " if reason else ". "), end=""
+    )
     console.print("Returns: " + ", ".join(f"{role} {value:+g}" for role, value in returns.items()))
     return returns
 
 
-def _verdict(outcome: dict[str, Any], own: str) -> str:
-    if outcome["success"] is not None:
+def _verdict(env: TextEnv, outcome: dict[str, Any], own: str) -> str:
+    # A game that is won and lost is not solved by anybody; forfeits say so all the same.
+    if outcome["success"] is not None and (env.solvable or len(env.ROLES) == 1):
         return "[green]Solved[/]" if outcome["success"] else "[red]Not solved[/]"
     if not outcome["winner"]:
         return "[yellow]Draw[/]"
