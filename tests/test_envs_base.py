@@ -129,6 +129,8 @@ def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: 
         ("ludus/SimpleNegotiation-v1", {"turns": 2.5}, "turns must be a whole number"),
         ("ludus/Nim-v1", {"misere": "no"}, "misere must be"),
         ("ludus/ReasoningGym-v1", {"config": True}, "config must be an object"),
+        ("ludus/Nim-v1", {"piles": 3}, "'int' object is not iterable, with piles 3"),
+        ("ludus/Nim-v1", {"piles": ["x"]}, r"with piles \['x'\]"),
     ],
 )
 def test_a_parameter_of_a_wrong_type_is_named(

@@ -66,6 +66,8 @@ def main(args: Sequence[str]) -> int:
         raise ValueError(f"max_reply_tokens must be 0 or more, got {options.max_reply_tokens}")
     if not options.opponent:
         raise ValueError("--opponent needs one or more names, such as random")
+    if "human" in options.opponent:
+        raise ValueError("opponent cannot be human: ludus play is for people")
     if options.out and Path(options.out).is_dir():
         raise ValueError(f"--out {options.out} is a folder, name a file in it")
     if options.out and not Path(options.out).parent.is_dir():
@@ -125,6 +127,10 @@ def _evaluate(
     split = manifest.tasks[0].split if manifest else options.split
     split = split or held_out(registry.spec(policy.env).load())
     env = _playable(policy, split, options.seed)
+    if len(env.ROLES) == 1 and options.opponent != ("random",) and "," not in options.env:
+        raise ValueError(
+            f"{policy.env} has one seat: nobody plays as opponent {', '.join(options.opponent)}"
+        )
     episodes = options.episodes or (len(manifest.tasks) if manifest else 200)
     if len(env.ROLES) == 1 and manifest is None:
         tasks = drawn(env, split, episodes, options.seed)
