@@ -18,7 +18,10 @@ from ludus.trainer.metrics import read_metrics
 
 Curve = list[tuple[float, float, float]]  # games, seconds, exploitability
 
-RECIPES = {"kuhn-selfplay": [], "without the magnet": ["--kl", "0", "--kl-end", "0"]}
+RECIPES = {
+    "kuhn-selfplay": [],
+    "without the magnet": ["--kl", "0", "--kl-end", "0", "--magnet-every", "0"],
+}
 COLOURS = {"kuhn-selfplay": "#2563eb", "without the magnet": "#d97706"}
 GOAL = 0.05
 UNIFORM = 0.4583

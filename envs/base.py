@@ -76,6 +76,13 @@ class TextEnv(Conversation):
         if unknown := params.keys() - self.PARAMS.keys():
             kind, name = type(self).__name__, sorted(unknown)[0]
             raise TypeError(f"{kind} has no parameter {name!r}, it has: {sorted(self.PARAMS)}")
+        for name, value in params.items():
+            default = self.PARAMS[name]
+            # These would be played with: half a round, and "no" for yes.
+            if isinstance(default, bool) or (
+                isinstance(default, int) and isinstance(value, bool | float)
+            ):
+                like(name, value, default)
         like("show_legal", show_legal, True)
         like("penalty", penalty, -0.1)
         self.render_mode, self.split, self.show_legal = render_mode, split, show_legal
@@ -129,9 +136,12 @@ class TextEnv(Conversation):
             The observation of the first seat to act, and info.
 
         Raises:
-            ValueError: If options name an unknown split or an index outside it.
+            ValueError: If the seed is below 0, or options name an unknown split or an index
+                outside it.
         """
         if seed is not None:
+            if isinstance(seed, int) and seed < 0:
+                raise ValueError(f"a seed is a whole number from 0, got {seed}")
             super().reset(seed=seed)
             self._resets = 0
         chance_seed = derive_seed("episode", self.np_random_seed, self._resets)
@@ -259,7 +269,8 @@ class TextEnv(Conversation):
         if outcome.metrics:
             info["metrics"] = outcome.metrics
         if terminated or truncated:
-            info["outcome"] = self._summary(outcome, truncated)
+            summary = info["outcome"] = self._summary(outcome, truncated)
+            summary["reason"] = self._worded(summary["reason"])
         reward = float(outcome.rewards.get(actor, 0.0))
         return self.observe(seat or actor), reward, terminated, truncated, info
 

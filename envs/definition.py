@@ -152,7 +152,8 @@ class Definition(gymnasium.Env[str, str]):
 def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """Raise the ValueError that names a bad value and the allowed ones."""
     if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}, allowed: {', '.join(map(str, allowed))}")
+        known = ", ".join(str(a) or "''" for a in allowed)
+        raise ValueError(f"unknown {name} {value!r}, allowed: {known}")
 
 
 _KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
@@ -195,3 +196,7 @@ def blame(error: Exception, given: Mapping[str, Any], defaults: Mapping[str, Any
             like(name, given[name], defaults[name])
         except ValueError as reason:
             raise reason from error
+    if isinstance(error, TypeError):  # a default of None has no type to compare with
+        free = sorted(n for n in given.keys() & defaults.keys() if defaults[n] is None)
+        if said := ", ".join(f"{n} {given[n]!r}" for n in free if given[n] is not None):
+            raise ValueError(f"{error}, with {said}") from error

@@ -160,21 +160,25 @@ def spec(id: str) -> Spec:
     Raises:
         UnknownEnv: If nothing has it; the message names the nearest ids.
     """
+    module = ""
     if ":" in id:
         module, _, id = id.partition(":")
-        _imported(module.removesuffix(".py"), id)
+        module = module.removesuffix(".py")
+        _imported(module, id)
     if id not in _SPECS:
         _load_plugins()
     if id not in _SPECS:
-        raise UnknownEnv(f"unknown environment {id!r}, {_instead(id)}")
+        where = f" in {module}" if module else ""
+        raise UnknownEnv(f"unknown environment {id!r}{where}, {_instead(id, bool(module))}")
     return _SPECS[id]
 
 
-def _instead(id: str) -> str:
+def _instead(id: str, from_module: bool) -> str:
     """What somebody may have meant by an id that nothing has."""
     namespace, _, _ = id.partition("/")
     proper = _ID.fullmatch(id) is not None
-    if proper and not any(known.startswith(f"{namespace}/") for known in _SPECS):
+    foreign = not any(known.startswith(f"{namespace}/") for known in _SPECS)
+    if proper and foreign and not from_module:
         return f"name the module that registers it as well, as in my_module:{id}"
     named = {_bare(known): known for known in _SPECS}
     if near := difflib.get_close_matches(_bare(id), named, n=3, cutoff=0.6):

@@ -61,10 +61,17 @@ def parse(
         about: What `--help` says above the options, if not the class's docstring.
 
     Raises:
-        UsageError: With tyro's reason in one line.
+        UsageError: With tyro's reason in one line; or if an option that takes several values is
+            given twice.
     """
     import tyro
 
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        flag = f"--{field.name.replace('_', '-')}"
+        if ", ...]" in str(field.type) and sum(a.partition("=")[0] == flag for a in args) > 1:
+            raise UsageError(
+                f"{flag} is given twice, which drops the first: {flag} ONE TWO is both"
+            )
     said = io.StringIO()
     given: dict[str, Any] = {} if default is None else {"default": default}
     if {"-h", "--help"} & set(args):

@@ -191,6 +191,8 @@ def test_bad_messages_are_one_line_and_the_session_goes_on(kuhn: str) -> None:
         (415, lambda c: c.post("/reset", content="{}", headers={"content-type": "text/plain"})),
         (403, lambda c: c.post("/reset", json={}, headers={"host": "evil.example"})),
         (403, lambda c: c.post("/reset", json={}, headers={"origin": "http://evil.example"})),
+        (403, lambda c: c.post("/reset", json={}, headers={"host": "["})),
+        (403, lambda c: c.post("/reset", json={}, headers={"origin": "http://["})),
     ],
 )
 def test_bad_requests_are_clear_json(noughts: str, status: int, send: Callable[[Any], Any]) -> None:

@@ -37,6 +37,10 @@ def test_leaving_forfeits_and_bad_replies_are_told() -> None:
     single = environment_factory(lambda: ludus.make("ludus/GuessNumber-v1"))()
     single.reset(seed=1)
     assert single.get_reward() == -1.0
+    number: Any = 8  # as a model writes it into its call
+    guess: Any = {"guess": 8}
+    assert single.act(number) == "Lower."
+    assert single.act(guess).startswith("Invalid action: not an integer")
 
 
 def test_what_cannot_be_played_is_one_line() -> None:

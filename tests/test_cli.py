@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ludus import __version__, cli
+from ludus.commands.play import _verdict
 from ludus.envs import Task, registry
 from ludus.envs.registry import MissingExtra
 from ludus.trainer.config import RECIPES
@@ -68,7 +69,10 @@ MISTAKES = {
         ["check", "ludus/KuhnPokr-v1"],
         "'ludus/KuhnPokr-v1', nearest: ludus/KuhnPoker-v1",
     ),
-    "nothing to check": (["check"], "name an environment, or --all"),
+    "nothing to check": (["check"], "name environments, or --all"),
+    "check one and all": (["check", "ludus/Nim-v1", "--all"], "name environments, or --all"),
+    "check a seed below 0": (["check", "ludus/Nim-v1", "--seed", "-1"], "seed must be at least 0"),
+    "play a seed below 0": (["play", "ludus/Nim-v1", "--seed", "-1"], "from 0, got -1"),
     "no such module": (["check", "nowhere:x/Y-v0"], "no module 'nowhere'"),
     "no such tag": (
         ["list", "--tag", "two-seats"],
@@ -78,6 +82,31 @@ MISTAKES = {
     "no such recipe": (
         ["train", "kuhn-selfply"],
         "unknown recipe 'kuhn-selfply', did you mean kuhn-selfplay?",
+    ),
+    "a recipe that is none yet": (["train", "--steps", "3"], "a recipe comes before --steps"),
+    "play a task against somebody": (
+        ["play", "ludus/GuessNumber-v1", "--opponent", "minimax"],
+        "ludus/GuessNumber-v1 has one seat: nobody plays as opponent minimax",
+    ),
+    "serve a task against somebody": (
+        ["serve", "ludus/GuessNumber-v1", "--opponent", "random"],
+        "has one seat: nobody plays as opponent random",
+    ),
+    "eval at tasks against somebody": (
+        ["eval", "--policy", "RUN", "--env", "ludus/GuessNumber-v1", "--opponent", "nash"],
+        "has one seat: nobody plays as opponent nash",
+    ),
+    "two shapings one by one": (
+        ["train", "grpo", "--shaping", "overlong", "--shaping", "format"],
+        "--shaping is given twice, which drops the first: --shaping ONE TWO is both",
+    ),
+    "two opponents one by one": (
+        ["eval", "--policy", "RUN", "--opponent=nash", "--opponent", "random"],
+        "--opponent is given twice",
+    ),
+    "recipes that are added up": (
+        ["train", "grpo+epo"],
+        "unknown recipe 'grpo+epo': methods compose by options",
     ),
     "no such training option": (
         ["train", "spiral", "--grup-size", "3"],
@@ -128,6 +157,14 @@ MISTAKES = {
     "eval against nobody": (
         ["eval", "--policy", "RUN", "--opponent", "nobody"],
         "unknown agent 'nobody'",
+    ),
+    "eval against a person": (
+        ["eval", "--policy", "RUN", "--opponent", "random", "human"],
+        "opponent cannot be human",
+    ),
+    "serve against a person": (
+        ["serve", "ludus/KuhnPoker-v1", "--opponent", "human"],
+        "opponent cannot be human",
     ),
     "eval zero episodes": (
         ["eval", "--policy", "RUN", "--episodes", "0"],
@@ -641,6 +678,18 @@ def test_a_run_that_drifts_is_one_line(
     assert status == 1
     assert err.startswith("ludus: step 0: engine and learner differ by ")
     assert err.count("\n") == 1
+
+
+def test_a_forfeit_is_won_and_lost_or_not_solved() -> None:
+    for id, verdicts in (
+        ("ludus/KuhnPoker-v1", {"player_0": "You lose", "player_1": "You win"}),
+        ("ludus/GuessNumber-v1", {"player_0": "Not solved"}),
+    ):
+        env = registry.make(id, on_invalid="forfeit")
+        env.reset(seed=0)
+        outcome = env.step("nonsense")[-1]["outcome"]
+        said = {seat: re.sub(r"\[.*?\]", "", _verdict(env, outcome, seat)) for seat in env.ROLES}
+        assert said == verdicts
 
 
 def test_play(ludus: Ludus) -> None:

@@ -42,9 +42,17 @@ def run(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["", "2games", "a-b", "a b", "../x", "x" * 99, "while"])
+@pytest.mark.parametrize("name", ["", "2games", "a-b", "a b", "../x", "x" * 99, "while", "None"])
 def test_bad_names_write_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="a name is"):
+        write(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["ludus", "Random", "Json", "sys", "Pytest"])
+def test_no_module_is_hidden(tmp_path: Path, name: str) -> None:
+    """A ludus.py in one's folder would be imported instead of the package, by every command."""
+    with pytest.raises(ValueError, match=f"hide the module '{name.lower()}'"):
         write(name, tmp_path)
     assert not list(tmp_path.iterdir())
 

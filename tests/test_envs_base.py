@@ -125,7 +125,12 @@ def test_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: 
         ("ludus/PythonMath-v1", {"tools": "python"}, "tools must be a list"),
         ("ludus/PythonMath-v1", {"tools": [1]}, "a tool's name must be a text"),
         ("ludus/Gymnasium-v1", {"words": 7}, "words must be a text"),
+        ("ludus/ConnectFour-v1", {"rows": True}, "rows must be a whole number, .* got True"),
+        ("ludus/SimpleNegotiation-v1", {"turns": 2.5}, "turns must be a whole number"),
+        ("ludus/Nim-v1", {"misere": "no"}, "misere must be"),
         ("ludus/ReasoningGym-v1", {"config": True}, "config must be an object"),
+        ("ludus/Nim-v1", {"piles": 3}, "'int' object is not iterable, with piles 3"),
+        ("ludus/Nim-v1", {"piles": ["x"]}, r"with piles \['x'\]"),
     ],
 )
 def test_a_parameter_of_a_wrong_type_is_named(

@@ -88,7 +88,9 @@ def test_search_plays_open_games_and_refuses_hidden_ones() -> None:
     ("game", "message"),
     [
         ("conect_four", "no game 'conect_four', nearest: connect_four"),
-        ("hex(board_size=foo)", "cannot load"),
+        ("hex(board_size=foo)", "cannot play"),
+        ("nfg_game", "cannot play .*map::at"),
+        ("crossword", "cannot play .*action structs"),
         ("mfg_garnet", "mean-field"),
         (7, "name of an OpenSpiel game"),
     ],

@@ -47,6 +47,8 @@ def test_unknown_ids_name_the_nearest() -> None:
         ludus.make("ludus/Qqq-v1")
     with pytest.raises(UnknownEnv, match="no module 'no_such_module'"):
         ludus.make("no_such_module:me/X-v1")
+    with pytest.raises(UnknownEnv, match="'me/X-v1' in json, ludus list shows"):
+        ludus.make("json:me/X-v1")
     with pytest.raises(ValueError, match="unknown suite"):
         ludus.suite("none")
 

@@ -57,6 +57,7 @@ def test_same_game_in_other_words(env_id: str, format: str) -> None:
                 infos = plain.step(move)[4], other.step(text)[4]
                 assert infos[0]["rewards"] == infos[1]["rewards"]
                 assert infos[1]["invalid"] == ""
+            assert not own_words - set("0123456789") & words(infos[1]["outcome"]["reason"])
             assert other.acting == ()
             assert other.returns == plain.returns
             for role in plain.ROLES:

@@ -189,6 +189,18 @@ def test_workers_make_a_game_once_and_the_cache_stays_in_bounds(
     assert made[0].is_dir()
 
 
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_game_is_made_again(damage: str) -> None:
+    """The interpreter, which is no Python, ends the process over a story that is cut short."""
+    story = cache.compiled(SMALL) / "game.z8"
+    whole = story.read_bytes()
+    if damage == "cut":
+        story.write_bytes(whole[:1000])
+    else:
+        story.unlink()
+    assert (cache.compiled(SMALL) / "game.z8").read_bytes() == whole
+
+
 def test_splits_share_no_game() -> None:
     """What decides the split is the content, found again in the game that was made."""
     from ludus.envs.worlds.textworld.maker import split_of

@@ -1,6 +1,7 @@
 """Every recipe on an environment that fits: built, one step made, nothing written."""
 
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,17 @@ def test_a_recipe_for_several_seats_names_games(recipe: str, tmp_path: Path) -> 
 def test_needs_are_part_of_the_config() -> None:
     config = TrainConfig(needs=("fork",))
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_the_benchmark_trains_what_is_not_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).resolve().parent.parent / "benchmarks" / "kuhn.py"
+    spec = importlib.util.spec_from_file_location("kuhn_benchmark", path)
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    magnets = {}
+    for name, options in benchmark.RECIPES.items():
+        assert cli.run(["train", "kuhn-selfplay", *options, "--print-config"]) == 0
+        magnets[name] = json.loads(capsys.readouterr().out)["kl"] > 0
+    assert magnets == {"kuhn-selfplay": True, "without the magnet": False}

@@ -2,14 +2,36 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
+from docstring_parser import parse_from_object
 
+from ludus.trainer.advantages import ADVANTAGES
+from ludus.trainer.branching import BRANCHING
+from ludus.trainer.budget import BUDGETS
 from ludus.trainer.config import RECIPES, TrainConfig
+from ludus.trainer.corrections import CORRECTIONS
+from ludus.trainer.filters import FILTERS
+from ludus.trainer.loss import AGGREGATIONS, LOSSES
+from ludus.trainer.modulation import EDITS, MODULATIONS
+from ludus.trainer.regularizers import REGULARIZERS
 from ludus.trainer.schedule import SCHEDULES, scheduled
+from ludus.trainer.shaping import SHAPING
+from ludus.trainer.spread import CURRICULA
+
+PARTS: dict[str, Collection[str]] = {
+    "advantage": ADVANTAGES, "branching": BRANCHING, "shaping": SHAPING, "filters": FILTERS,
+    "modulation": MODULATIONS, "edits": EDITS, "loss": LOSSES, "aggregation": AGGREGATIONS,
+    "corrections": CORRECTIONS, "regularizers": REGULARIZERS, "curriculum": CURRICULA,
+    "budget": BUDGETS, "lr_schedule": SCHEDULES,
+}  # fmt: skip
+"""By option."""
 
 
 @pytest.mark.parametrize(
@@ -111,6 +133,23 @@ def test_the_options() -> None:
         "parity_tolerance", "eval_every", "eval_episodes", "checkpoint_every",
     ]  # fmt: skip
     assert all(field.kw_only for field in dataclasses.fields(TrainConfig))
+
+
+@pytest.mark.parametrize("option", PARTS)
+def test_the_help_and_the_page_on_methods_name_all_parts(option: str) -> None:
+    said = {p.arg_name: p.description or "" for p in parse_from_object(TrainConfig).params}
+    page = (Path(__file__).resolve().parent.parent / "docs" / "methods.md").read_text()
+    for name in PARTS[option]:
+        assert re.search(rf"(?<![\w+-]){re.escape(name)}(?![\w+-])", said[option]), name
+        assert option == "lr_schedule" or f"`{name}`" in page, name
+
+
+def test_the_page_on_methods_names_all_recipes_and_no_option_that_is_none() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "methods.md").read_text()
+    options = {field.name.replace("_", "-") for field in dataclasses.fields(TrainConfig)}
+    flags = {"resume", "print-config", "dry-run"}
+    assert set(re.findall(r"`--([a-z][\w-]+)", page)) <= options | flags
+    assert all(f"`{name}`" in page for name in RECIPES)
 
 
 def test_naming_the_recipes_imports_nothing_heavy() -> None:

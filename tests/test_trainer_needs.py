@@ -128,6 +128,10 @@ def test_an_environment_that_lacks_what_is_needed(
         ({"budget": "knapsack", "group_size": 1, "advantage": "rae"}, "8 tasks of 2 to 128"),
         ({"budget": "knapsack", "opponent": "random"}, "no branching and no opponent"),
         ({"branching": "tree:trees=3"}, "trees=3"),
+        (
+            {"branching": "arpo", "group_size": 1, "advantage": "gae"},
+            "branching arpo grows .* it needs 2 or more, got 1",
+        ),
     ],
 )
 def test_options_that_could_never_act(changes: dict[str, Any], missing: str) -> None:

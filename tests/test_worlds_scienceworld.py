@@ -203,7 +203,7 @@ def test_java_ends_with_python(how: str) -> None:
 
 
 def test_missing_java_and_wrong_settings_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="unknown task 'boil water', allowed: , boil"):
+    with pytest.raises(ValueError, match="unknown task 'boil water', allowed: '', boil"):
         ludus.make(ID, task="boil water")
     with pytest.raises(ValueError, match="unknown simplification 'hard', allowed: easy"):
         ludus.make(ID, simplifications="hard")

@@ -67,6 +67,11 @@ def make_branching(config: "TrainConfig") -> Branching | None:
         return None
     branching = make_part("branching", config.branching, BRANCHING)
     branching.check(config.group_size)
+    if config.group_size < 2:
+        raise ValueError(
+            f"branching {config.branching} grows the group_size leaves of a task: it needs 2 or "
+            f"more, got {config.group_size}"
+        )
     return branching
 
 

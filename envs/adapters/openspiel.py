@@ -58,8 +58,11 @@ def load_game(name: str) -> Any:
         raise unknown("OpenSpiel", "game", short, pyspiel.registered_names())
     try:
         game = pyspiel.load_game(name)
-    except pyspiel.SpielError as error:
-        raise ValueError(f"OpenSpiel cannot load {name!r}: {str(error).splitlines()[0]}") from None
+        start = game.new_initial_state()
+        if not start.is_chance_node():
+            start.legal_actions(0)
+    except (pyspiel.SpielError, IndexError) as error:
+        raise ValueError(f"OpenSpiel cannot play {name!r}: {str(error).splitlines()[0]}") from None
     kind = game.get_type()
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
         raise ValueError(f"{name} is a mean-field game: it has no seats to play")

@@ -18,7 +18,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ludus.envs.adapters.openenv_session import (
     ACTION,
@@ -162,10 +162,10 @@ class _Server:
             WireError: If the request is for another host or from another origin.
         """
         host = headers.get("host", "")
-        if self.hosts and urlsplit(f"//{host}").hostname not in self.hosts:
+        if self.hosts and _place(f"//{host}").hostname not in self.hosts:
             raise WireError(403, "SESSION_ERROR", f"this server is not called {host[:80]!r}")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _place(origin).netloc != host:
             raise WireError(403, "SESSION_ERROR", f"not from {origin[:80]!r}")
 
     async def run(
@@ -233,6 +233,14 @@ async def _text(socket: WebSocket) -> str:
     if received["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(received.get("code", 1000))
     return received.get("text") or ""
+
+
+def _place(address: str) -> SplitResult:
+    """An address in its parts; without any if it is none, such as "//["."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _parsed(raw: bytes | str) -> dict[str, Any]:

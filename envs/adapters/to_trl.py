@@ -14,6 +14,7 @@ it is shown next is the tool's result. Written for TRL 1.16, which imports nothi
 we import it.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +58,9 @@ class LudusEnvironment:
         Returns:
             What you see next.
         """
-        seen = self._seat.reply(action)
+        # Models write a number as a number; TRL does not hold them to the schema.
+        said = action if isinstance(action, str) else json.dumps(action)
+        seen = self._seat.reply(said)
         return f"{seen}\n{OVER}" if self._seat.done else seen
 
     def get_reward(self) -> float:

@@ -36,12 +36,14 @@ def main(args: Sequence[str]) -> int:
     """Run the command."""
     options = parse(CheckOptions, args, "check")
     ids = [s.id for s in specs()] if options.all else list(options.ids)
-    if not ids:
-        raise ValueError("name an environment, or --all")
+    if not ids or (options.all and options.ids):
+        raise ValueError("name environments, or --all")
     for id in ids:
         spec(id)  # unknown names before any work
     if options.episodes is not None and options.episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {options.episodes}")
+    if options.seed < 0:
+        raise ValueError(f"seed must be at least 0, got {options.seed}")
     env_args = json_object("--env-args", options.env_args)
     if env_args and len(ids) > 1:
         raise ValueError(f"--env-args are of one environment, got {len(ids)}")

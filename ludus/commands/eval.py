@@ -14,8 +14,10 @@ from rich.table import Table
 from ludus.cli import json_object, parse
 
 if TYPE_CHECKING:
+    from ludus.envs.base import TextEnv
     from ludus.envs.manifest import Manifest
     from ludus.trainer.evaluate import SeatResult, TaskResult
+    from ludus.trainer.load import Policy
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def main(args: Sequence[str]) -> int:
         raise ValueError(f"max_reply_tokens must be 0 or more, got {options.max_reply_tokens}")
     if not options.opponent:
         raise ValueError("--opponent needs one or more names, such as random")
+    if "human" in options.opponent:
+        raise ValueError("opponent cannot be human: ludus play is for people")
     if options.out and Path(options.out).is_dir():
         raise ValueError(f"--out {options.out} is a folder, name a file in it")
     if options.out and not Path(options.out).parent.is_dir():
@@ -122,13 +126,11 @@ def _evaluate(
     )
     split = manifest.tasks[0].split if manifest else options.split
     split = split or held_out(registry.spec(policy.env).load())
-    env = registry.make(policy.env, **{**policy.env_kwargs, "split": split})
-    try:
-        env.reset(seed=options.seed)  # what cannot be played with these parameters is told now
-    except ValueError:
-        raise
-    except Exception:  # an episode that breaks is counted below, as all that may follow it
-        pass
+    env = _playable(policy, split, options.seed)
+    if len(env.ROLES) == 1 and options.opponent != ("random",) and "," not in options.env:
+        raise ValueError(
+            f"{policy.env} has one seat: nobody plays as opponent {', '.join(options.opponent)}"
+        )
     episodes = options.episodes or (len(manifest.tasks) if manifest else 200)
     if len(env.ROLES) == 1 and manifest is None:
         tasks = drawn(env, split, episodes, options.seed)
@@ -153,8 +155,7 @@ def _evaluate(
         table, name = _games(played), "-".join(options.opponent)
     table.title = f"{options.policy} in {policy.env}, {split}"
     Console().print(table)
-    broken = sum(result.errors for result in results)
-    if broken:
+    if broken := sum(result.errors for result in results):
         first = next(result.first_error for result in results if result.errors)
         print(f"ludus: {broken} episodes broke, the first with: {first}", file=sys.stderr)
     record = {
@@ -171,6 +172,20 @@ def _evaluate(
     }
     _write(options, re.sub(r"[/\\:]+", "-", f"eval-{policy.env}-{name}.json"), record)
     return 0 if any(result.episodes for result in results) else 1
+
+
+def _playable(policy: "Policy", split: str, seed: int) -> "TextEnv":
+    """The environment, tried once: what cannot be played with its parameters is told now."""
+    from ludus.envs import registry
+
+    env = registry.make(policy.env, **{**policy.env_kwargs, "split": split})
+    try:
+        env.reset(seed=seed)
+    except ValueError:
+        raise
+    except Exception:  # an episode that breaks is counted later, as all that may follow it
+        pass
+    return env
 
 
 def _write(options: EvalOptions, file: str, record: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """`ludus new`: a working environment, and its test, to start from."""
 
+import importlib.util
 import keyword
 import re
 import string
@@ -57,13 +58,13 @@ def write(
         The environment's file and its test's.
 
     Raises:
-        ValueError: If the name is no identifier, or taken, or a file exists.
+        ValueError: If the name is no identifier, or taken, or a module's, or a file exists.
     """
-    if not _NAME.fullmatch(name) or keyword.iskeyword(_snake(name)):
+    camel, module = _camel(name), _snake(name)
+    if not _NAME.fullmatch(name) or keyword.iskeyword(module) or keyword.iskeyword(camel):
         raise ValueError(f"a name is letters, digits and _, such as CountOn, not {name!r}")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", namespace):
         raise ValueError(f"a namespace is letters, digits, _ and -, not {namespace!r}")
-    camel, module = _camel(name), _snake(name)
     id = f"{namespace}/{camel}-v1"
     if id in {spec.id for spec in specs()}:
         raise ValueError(f"{id} is registered already, take another name")
@@ -71,6 +72,8 @@ def write(
     for path in (env, test):
         if path.exists():
             raise ValueError(f"{path} exists already, nothing written")
+    if _hides(module):
+        raise ValueError(f"{env} would hide the module {module!r}, take another name")
     words = {
         "name": camel, "module": module, "id": id, "title": module.replace("_", " ").capitalize()
     }  # fmt: skip
@@ -79,6 +82,13 @@ def write(
         text = (_TEMPLATES / template.format(kind.replace("-", "_"))).read_text()
         path.write_text(string.Template(text).substitute(words))
     return env, test
+
+
+def _hides(module: str) -> bool:
+    """Whether a module of this name is there already, other than in the folder one is in."""
+    found = importlib.util.find_spec(module)
+    at = found.origin if found else None
+    return at is not None and Path(at).parent != Path.cwd()
 
 
 def _camel(name: str) -> str:

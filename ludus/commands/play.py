@@ -65,12 +65,14 @@ def play(
 
     Raises:
         ValueError: If the environment, the opponent or the seat is unknown, or the opponent cannot
-            play the environment.
+            play the environment, which may have no seat for one.
     """
     env = make(env_id, **{"show_legal": False, **kwargs, "render_mode": "ansi"})
     own = env.ROLES[0] if seat is None else seat
     if own not in env.ROLES:
         raise ValueError(f"unknown seat {own!r}, seats: {', '.join(env.ROLES)}")
+    if len(env.ROLES) == 1 and opponent != "random":
+        raise ValueError(f"{env.ENV_ID} has one seat: nobody plays as opponent {opponent}")
     person = HumanAgent()
     agents: dict[str, Agent] = {own: person}
     if len(env.ROLES) > 1:
@@ -107,14 +109,17 @@ def _episode(
     if position != news:  # which is shown where an environment draws nothing
         frame(console, env, position)
     returns: dict[str, float] = outcome["returns"]
-    reason = env._worded(outcome["reason"])
-    console.print(_verdict(outcome, own) + (f": {escape(reason)}. " if reason else ". "), end="")
+    reason = outcome["reason"]
+    console.print(
+        _verdict(env, outcome, own) + (f": {escape(reason)}. " if reason else ". "), end=""
+    )
     console.print("Returns: " + ", ".join(f"{role} {value:+g}" for role, value in returns.items()))
     return returns
 
 
-def _verdict(outcome: dict[str, Any], own: str) -> str:
-    if outcome["success"] is not None:
+def _verdict(env: TextEnv, outcome: dict[str, Any], own: str) -> str:
+    # A game that is won and lost is not solved by anybody; forfeits say so all the same.
+    if outcome["success"] is not None and (env.solvable or len(env.ROLES) == 1):
         return "[green]Solved[/]" if outcome["success"] else "[red]Not solved[/]"
     if not outcome["winner"]:
         return "[yellow]Draw[/]"

@@ -42,12 +42,16 @@ def main(args: Sequence[str]) -> int:
     options = parse(ServeOptions, args, "serve")
     if options.seat and not options.opponent:
         raise ValueError("--seat needs --opponent: without one the client plays all seats")
+    if options.opponent == "human":
+        raise ValueError("opponent cannot be human: ludus play is for people")
     from ludus.envs.adapters.to_openenv import serve
 
     settings = {**json_object("--env-args", options.env_args), "format": options.format}
     if options.split:
         settings["split"] = options.split
     env = registry.make(options.env, **settings)
+    if options.opponent and len(env.ROLES) == 1:
+        raise ValueError(f"{env.ENV_ID} has one seat: nobody plays as opponent {options.opponent}")
     agent = make_opponent(options.opponent, env) if options.opponent else None
     serve(
         lambda: ludus.make(options.env, opponents=agent, seat=options.seat, **settings),

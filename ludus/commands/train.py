@@ -41,6 +41,13 @@ def main(args: Sequence[str]) -> int:
         command, begun, rest = "train", _begun(args), args
     elif args[0] in RECIPES:
         command, begun, rest = f"train {args[0]}", RECIPES[args[0]], args[1:]
+    elif args[0].startswith("-"):
+        raise UsageError(f"a recipe comes before {args[0]}, one of: {', '.join(RECIPES)}")
+    elif {"+", ","} & set(args[0]):
+        raise UsageError(
+            f"unknown recipe {args[0]!r}: methods compose by options, as in grpo --regularizers epo"
+            f", recipes: {', '.join(RECIPES)}"
+        )
     else:
         raise unknown("recipe", args[0], RECIPES)
     config = parse(

@@ -52,7 +52,7 @@ def ground(task: Task, flat: FlatTask) -> Grounding:
     for type_, names in objects_of.items():
         for name in names:
             joins.take(type_predicate(type_), (name,))
-    for predicate, args in static:
+    for predicate, args in sorted(static):  # operators come in one order in every process
         joins.take(predicate, args)
     for name in task.objects:
         joins.take(EVERY, (name,))

@@ -9,7 +9,7 @@ while it is held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ludus.envs.worlds.household.errors import GameError
@@ -22,6 +22,7 @@ from ludus.envs.worlds.household.formula import (
     Literal,
     Or,
     Param,
+    free_variables,
     negate,
     rename,
     simplify,
@@ -184,6 +185,7 @@ def _domain(tree: list[Tree], task: Task) -> None:
             taken: dict[str, str] = {}
             params = unique(_params(head[1:]), taken, {})
             condition = rename(_condition(section[2], task), taken, {})
+            _closed(free_variables(condition), params, f"the rule for {head[0]}")
             task.rules.append(Rule(str(head[0]), params, condition))
 
 
@@ -204,12 +206,29 @@ def _problem(tree: list[Tree], task: Task) -> None:
                 task.init = list(seen)
             case ":goal":
                 task.goal = rename(_condition(section[1], task), {}, {})
+                _closed(free_variables(task.goal), (), "the goal")
             case _:
                 pass
     for atom in task.init:
-        for arg in atom.args:
-            if arg not in task.objects:
-                raise GameError(f"the problem's initial state names an undeclared object {arg!r}")
+        _known(atom.args, task, "the problem's initial state")
+        if len(atom.args) < task.predicates.get(atom.predicate, 0):  # more do no harm
+            said = " ".join([atom.predicate, *atom.args])
+            raise GameError(f"the problem's initial state has too few arguments in ({said})")
+    for action in task.actions:
+        for effect in action.effects:
+            named = [arg for arg in effect.literal.args if not arg.startswith("?")]
+            _known(named, task, f"action {action.name!r}")
+
+
+def _known(names: Iterable[str], task: Task, where: str) -> None:
+    for name in names:
+        if name not in task.objects:
+            raise GameError(f"{where} names an undeclared object {name!r}")
+
+
+def _closed(used: set[str], params: tuple[Param, ...], where: str) -> None:
+    if loose := used - {name for name, _ in params}:
+        raise GameError(f"{where} uses the variable {min(loose)!r} and does not declare it")
 
 
 def _objects(items: Tree, task: Task) -> None:
@@ -246,7 +265,8 @@ def _formula(tree: Tree, task: Task) -> Formula:
 def _literal(tree: list[Tree], task: Task) -> Literal:
     if tree[0] == "not":
         inner = tree[1]
-        assert isinstance(inner, list)
+        if not isinstance(inner, list):
+            raise GameError(f"expected a fact, got {inner[:80]!r}")
         positive = _literal(inner, task)
         return Literal(positive.predicate, positive.args, not positive.negated)
     words = _words(tree)
@@ -270,6 +290,8 @@ def type_predicate(type_: str) -> str:
 def _action(section: list[Tree], task: Task) -> None:
     name = str(section[1])
     parts = dict(zip(map(str, section[2::2]), section[3::2], strict=False))
+    for part in parts.keys() - {":parameters", ":precondition", ":effect"}:
+        raise GameError(f"action {name!r} has an unknown part {part[:80]!r}")
     taken: dict[str, str] = {}
     params = unique(_params(parts.get(":parameters", [])), taken, {})
     tree = parts.get(":precondition", [])
@@ -279,6 +301,10 @@ def _action(section: list[Tree], task: Task) -> None:
         _effects(parts[":effect"], (), TRUE, task, effects)
     if effects:  # an action that changes nothing (costs aside) does not exist for the planner
         bound = tuple(_unique_effect(effect, taken) for effect in effects)
+        _closed(free_variables(condition), params, f"action {name!r}")
+        for effect in bound:
+            used = free_variables(effect.condition) | free_variables(effect.literal)
+            _closed(used, params + effect.params, f"action {name!r}")
         task.actions.append(ActionSchema(name, params, condition, bound))
 
 
@@ -294,7 +320,8 @@ def _effects(
     tree: Tree, params: tuple[Param, ...], condition: Formula, task: Task, found: list[Effect]
 ) -> None:
     """Appends the simple effects of a nested one. An addition beats the equal deletion."""
-    assert isinstance(tree, list)
+    if not isinstance(tree, list):
+        raise GameError(f"expected an effect, got {tree[:80]!r}")
     match tree[0]:
         case "and":
             for part in tree[1:]:

@@ -34,6 +34,9 @@ MOST_BYTES = 2**30
 SECONDS = 600
 """Longest time for a game to be made."""
 _STALE = 3600.0
+_LENGTH_AT = 0x1A
+"""Where a story file of version 8 has its length, in units of eight bytes. Z-Machine Standards
+Document 1.1, section 11."""
 
 
 def compiled(order: Order) -> Path:
@@ -52,6 +55,7 @@ def compiled(order: Order) -> Path:
             (FOLDER / "locks").mkdir(parents=True, exist_ok=True)
             with _locked(FOLDER / "locks" / key[:2]):
                 if not _use(entry):
+                    shutil.rmtree(entry, ignore_errors=True)  # if damaged
                     _make(order, entry)
             _evict(keep=entry)
         except OSError as error:
@@ -61,9 +65,16 @@ def compiled(order: Order) -> Path:
 
 
 def _use(entry: Path) -> bool:
-    """Whether an entry is there; notes that it was used, where that may be written down."""
-    if not entry.is_dir():
+    """Whether an entry is there, whole; notes that it was used, where that may be written down."""
+    try:
+        with (entry / "game.z8").open("rb") as file:
+            header, size = file.read(_LENGTH_AT + 2), os.fstat(file.fileno()).st_size
+        described = (entry / "game.json").stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    length = 8 * int.from_bytes(header[_LENGTH_AT:], "big")
+    if not (described and 0 < length <= size):
+        return False  # the interpreter would end this process
     with contextlib.suppress(OSError):
         os.utime(entry)
     return True
