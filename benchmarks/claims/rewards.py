@@ -8,6 +8,7 @@ without a critic, since it finds that the method decides; and in the houses of `
     python benchmarks/claims/rewards.py --claim rewards-houses
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ from settings import (
 
 DEMONSTRATED = replace(COINS, warmstart_episodes=8, steps=30)
 DENSE = '{"level": 4, "reward": "dense"}'
+DENSE_HOUSES = json.dumps({**json.loads(HOUSES.env_args), "reward": "dense"})
 
 
 def in_coins() -> Claim:
@@ -68,7 +70,7 @@ def in_houses() -> Claim:
         name="rewards-houses",
         arms={
             "GRPO, sparse": sparse,
-            "GRPO, dense": replace(sparse, env="worlds:claims/DenseHouses-v1"),
+            "GRPO, dense": replace(sparse, env_args=DENSE_HOUSES),
         },
         lrs=HOUSE_RATES,
         watch=(*WATCH, "rollout/replies", "credit/state_groups", "credit/state_singletons"),

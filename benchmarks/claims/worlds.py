@@ -49,29 +49,33 @@ class PaidKuhn(KuhnPoker):
 
 
 class FewHouses(Household):
-    """The same eight houses again and again, 24 commands to reach the goal."""
+    """The same eight houses again and again, 24 commands to reach the goal.
+
+    Parameters, beside those of `Household`:
+        reward: "sparse", 1 at the goal, or "dense", for every command how much shorter the
+            planner's plan has become, as a share of the first: it adds up to 1 at the goal as well.
+    """
 
     ENV_ID = "claims/FewHouses-v1"
     MAX_TURNS = 24
     SPLITS: ClassVar[Mapping[str, int]] = {**Household.SPLITS, "train": 8}
-
-
-class DenseHouses(FewHouses):
-    """Rewards on the way: how much shorter the planner's plan has become, as a share of the first.
-
-    The rewards of an episode that reaches the goal add up to 1, as without them.
-    """
-
-    # `ENV_ID` is that of FewHouses, from which the seeds of tasks come: the very same houses.
+    PARAMS: ClassVar[Mapping[str, Any]] = {**Household.PARAMS, "reward": "sparse"}
 
     def _setup(self, task: Task, rng: random.Random) -> None:
         super()._setup(task, rng)
-        self._most = self._left = len(self._game()[1].plan((self._facts, self._shown)) or ())
+        self._most = self._left = 0
+        if {**self.PARAMS, **task.params}["reward"] == "dense":
+            self._most = self._left = len(self._plan() or ())
+
+    def _plan(self) -> Sequence[str] | None:
+        return self._game()[1].plan((self._facts, self._shown))
 
     def _apply(self, moves: Mapping[str, Any]) -> Outcome:
         (seat,) = moves
         outcome = super()._apply(moves)
-        plan = self._game()[1].plan((self._facts, self._shown))
+        if not self._most:
+            return outcome
+        plan = self._plan()
         before, self._left = self._left, self._left if plan is None else len(plan)
         return replace(outcome, rewards={seat: (before - self._left) / self._most})
 
@@ -146,4 +150,3 @@ register(PaidKuhn.ENV_ID, PaidKuhn)
 register(FewHouses.ENV_ID, FewHouses)
 register(FewCoins.ENV_ID, FewCoins)
 register(Teachers.ENV_ID, Teachers)
-register("claims/DenseHouses-v1", DenseHouses)
