@@ -160,6 +160,26 @@ def test_several_runs_at_a_time_are_the_same_runs(
     assert [run.curves for run in two] == [run.curves for run in one]
 
 
+def test_rewards_on_the_way_are_given_in_the_same_houses(scripts: None) -> None:
+    """And add up to what is given at the goal."""
+    import ludus
+
+    settings, rewards = map(importlib.import_module, ("settings", "rewards"))
+    told, returns = [], []
+    for args in (settings.HOUSES.env_args, rewards.DENSE_HOUSES):
+        env = ludus.make("claims/FewHouses-v1", **json.loads(args))
+        for index in range(8):
+            seen, _ = env.reset(seed=0, options={"split": "train", "index": index})
+            told.append(str(seen))
+            paid = []
+            for action in env.golden().plan:
+                paid.append(env.step(action)[1])
+            assert all(paid) == (args == rewards.DENSE_HOUSES)
+            returns.append(sum(paid))
+    assert told[:8] == told[8:]
+    assert returns == pytest.approx([1.0] * 16)
+
+
 def test_a_shorter_curve_is_of_means(scripts: None) -> None:
     training = importlib.import_module("training")
     run = training.Run("a", 0.1, 0, 41, 1, 1, 0.0, {"m": [float(i) for i in range(41)]})
