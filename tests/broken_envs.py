@@ -5,6 +5,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from ludus.envs import Golden, InvalidMove, Message, Obs, Outcome, Task, TaskSet, TextEnv
@@ -216,6 +217,19 @@ class HashOrder(Duel):
 
     def _rules(self, seat: str) -> str:
         return f"{super()._rules(seat)} Words: {' '.join({f'w{i}' for i in range(9)})}."
+
+
+class HashPlan(Riddle):
+    """A plan that is right, and another one in every process."""
+
+    def golden(self, seat: str | None = None) -> Golden:
+        """Wrong answers do no harm."""
+        right = super().golden(seat)
+        if self._read:
+            return right
+        first, last = right.plan or ("", "")
+        wrong = [self.format.write(word) for word in {f"w{i}" for i in range(9)}][:3]
+        return replace(right, plan=(first, *wrong, last))
 
 
 class OneDeck(Duel):
@@ -587,7 +601,7 @@ class OwnArgument(Duel):
 
 BROKEN: Mapping[int, tuple[type[TextEnv], ...]] = {
     1: (Unjson, Unrendered, Unnamed),
-    2: (HashOrder,),
+    2: (HashOrder, HashPlan),
     3: (GlobalDraw,),
     4: (Hoarder,),
     5: (TouchyRender, Rewriter),

@@ -196,6 +196,27 @@ def test_the_warm_start_learns_what_is_shown_if_asked_to() -> None:
     assert found[True] < found[False] - 1
 
 
+def test_long_conversations_are_imitated_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many in memory as fit, and the same steps."""
+    from ludus.trainer import warmstart
+
+    conversations = imitations("ludus/KuhnPoker-v1", 12, seed=0)
+    weights = []
+    for most in (2**14, 1):
+        monkeypatch.setattr(warmstart, "MOST_TOKENS", most)
+        model, tokenizer = tiny()
+        seen: list[int] = []
+        model.register_forward_pre_hook(
+            lambda model, args, kwargs, seen=seen: seen.append(len(kwargs["input_ids"])),
+            with_kwargs=True,
+        )
+        warm_start(model, tokenizer, chat(), conversations, steps=3, lr=1e-2, seed=0)
+        assert max(seen) == (16 if most > 1 else 1)
+        weights.append(torch.cat([p.flatten() for p in model.parameters()]))
+    assert not torch.equal(weights[0], torch.cat([p.flatten() for p in tiny()[0].parameters()]))
+    assert torch.allclose(weights[0], weights[1], atol=1e-5)
+
+
 def test_small_trees_only() -> None:
     from ludus.envs.registry import make
 

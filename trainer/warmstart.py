@@ -19,6 +19,9 @@ from ludus.envs.text import Message
 from ludus.trainer.checkpoint import random_state, set_random_state
 from ludus.trainer.quiet import quiet
 
+MOST_TOKENS = 2**14
+"""Of conversations that are in memory at once, each counted as long as the longest."""
+
 
 def imitations(
     env_id: str, episodes: int, *, agent: str = "random", seed: int, **kwargs: Any
@@ -130,7 +133,7 @@ def warm_start(
                 model=model,
                 processing_class=tokenizer,
                 train_dataset=data,
-                args=_arguments(folder, model.device.type, steps, lr, batch_size, seed),
+                args=_arguments(folder, model.device.type, steps, lr, batch_size, longest, seed),
             )
             trainer.remove_callback(PrinterCallback)
             trainer.add_callback(_tell(on_step))
@@ -161,16 +164,22 @@ def _positions(model: Any) -> float:
     return getattr(model.config, "max_position_embeddings", None) or inf
 
 
-def _arguments(folder: str, device: str, steps: int, lr: float, batch_size: int, seed: int) -> Any:
+def _arguments(
+    folder: str, device: str, steps: int, lr: float, batch_size: int, longest: int, seed: int
+) -> Any:
     """TRL's, with nothing written, and nothing said but each step's loss to the callbacks."""
     from trl import SFTConfig
 
+    parts = 1
+    while batch_size // parts * longest > MOST_TOKENS and batch_size % (2 * parts) == 0:
+        parts *= 2
     return SFTConfig(
         output_dir=folder,
         max_steps=steps,
         learning_rate=lr,
         lr_scheduler_type="linear",
-        per_device_train_batch_size=batch_size,
+        per_device_train_batch_size=batch_size // parts,
+        gradient_accumulation_steps=parts,
         max_length=None,
         gradient_checkpointing=False,
         bf16=False,

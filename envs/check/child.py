@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from ludus.envs.check.subject import Broken, Subject, episode
+from ludus.envs.check.subject import Broken, Subject, episode, right_at_first
 
 _TIMEOUT_S = 120
 
@@ -23,7 +23,8 @@ class Job:
     """What a process shall do."""
 
     kind: Literal["trace", "guard"]
-    """"trace" returns what episodes show, "guard" what they touch outside."""
+    """"trace" returns what is right as the first episode begins and what all of them show, "guard"
+    what they touch outside."""
     subject: Subject
     seeds: Sequence[int]
     hash_seed: str = "0"
@@ -83,7 +84,9 @@ def main() -> None:
     env_class, kwargs = cloudpickle.loads(base64.b64decode(order["made"]))
     subject = Subject(env_class, kwargs, env_class.ENV_ID)
     if order["kind"] == "trace":
-        result: Any = [episode(subject.make(), seed) for seed in order["seeds"]]
+        seeds = order["seeds"]
+        right = right_at_first(subject.make(), seeds[0])
+        result: Any = [right, [episode(subject.make(), seed) for seed in seeds]]
     else:
         with guarded(loopback=bool(env_class.metadata["blocking"])) as touched:
             for seed in order["seeds"]:

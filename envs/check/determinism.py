@@ -18,6 +18,7 @@ from ludus.envs.check.subject import (
     episode,
     plain,
     record,
+    right_at_first,
     shown,
 )
 
@@ -63,9 +64,13 @@ def repeatable(subject: Subject) -> str:
         sys.setswitchinterval(interval)
     few = seeds[:5]
     jobs = [Job("trace", subject, few, hash_seed=hash_seed) for hash_seed in _HASH_SEEDS]
-    for hash_seed, traces in zip(_HASH_SEEDS, run_children(jobs), strict=True):
+    right = right_at_first(subject.make(), few[0])
+    for hash_seed, (theirs, traces) in zip(_HASH_SEEDS, run_children(jobs), strict=True):
+        process = f"a process with PYTHONHASHSEED={hash_seed}"
         for seed, got in zip(few, traces, strict=True):
-            compare(f"a process with PYTHONHASHSEED={hash_seed}", seed, got)
+            compare(process, seed, got)
+        if fault := difference([right], [theirs]):
+            broken(f"{process}, seed {few[0]}, {fault}")
     return f"{len(seeds)} seeds: fresh, again, in turn, threads, {len(_HASH_SEEDS)} processes"
 
 

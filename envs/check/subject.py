@@ -169,6 +169,12 @@ def episode(env: TextEnv, seed: int) -> list[list[str]]:
     return [record(env, obs, info), *play(env, random.Random(seed))]
 
 
+def right_at_first(env: TextEnv, seed: int) -> list[str]:
+    """What the environment knows to be right as an episode begins, for each seat to act."""
+    env.reset(seed=seed)
+    return [f"golden {env.golden(seat)}" for seat in env.acting]
+
+
 def difference(expected: Sequence[Sequence[str]], got: Sequence[Sequence[str]]) -> str:
     """Where two traces part, in one line; "" if they are equal."""
     for turn, (a, b) in enumerate(zip(expected, got, strict=False)):
