@@ -163,3 +163,11 @@ def test_splits_whose_data_are_not_here_are_not_compared() -> None:
     report = check_env(Partly, items=[11], episodes=2)
     assert report[11].status == "skipped"
     assert "train, valid, test" in report[11].detail
+
+
+def test_a_process_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ludus.envs.check import child
+
+    monkeypatch.setattr(child, "_TIMEOUT_S", 0.05)
+    detail = check_env(toys.Duel, items=[2])[2].detail
+    assert detail == "a fresh process has not played it in 0 s"

@@ -15,7 +15,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from ludus.envs.check.subject import Broken, Subject, episode, right_at_first
 
-_TIMEOUT_S = 120
+_TIMEOUT_S = 600  # the machine may be busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,13 @@ def run_children(jobs: Sequence[Job]) -> list[Any]:
                 last = err.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
                 raise Broken(f"a fresh process cannot play it: {last[0]}")
             results.append(json.loads(out.splitlines()[-1]))
+    except subprocess.TimeoutExpired as error:
+        raise Broken(f"a fresh process has not played it in {error.timeout:.0f} s") from error
     finally:
         for process, _ in running:
             if process.poll() is None:
                 process.kill()
-                process.wait()
+                process.communicate()  # which closes its pipes, too
     return results
 
 
