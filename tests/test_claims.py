@@ -195,8 +195,6 @@ def test_a_shorter_curve_is_of_means(scripts: None) -> None:
         ("search", "search-2"),
         ("search", "search-3"),
         ("search", "search-4"),
-        ("search", "search-2-readers"),
-        ("search", "search-3-readers"),
         ("search", "search-4-readers"),
         ("rewards", "rewards"),
         ("rewards", "rewards-houses"),

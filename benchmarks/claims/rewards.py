@@ -72,7 +72,7 @@ def in_houses() -> Claim:
             "GRPO, sparse": sparse,
             "GRPO, dense": replace(sparse, env_args=DENSE_HOUSES),
         },
-        lrs=HOUSE_RATES,
+        lrs={"GRPO, sparse": HOUSE_RATES, "GRPO, dense": HOUSE_RATES[:2]},
         watch=(*WATCH, "rollout/replies", "credit/state_groups", "credit/state_singletons"),
         score=lambda run: run.late("rollout/success", 0.5),
         columns=columns,

@@ -138,8 +138,7 @@ def claim(hops: int, starts: Callable[[TrainConfig], TrainConfig] = hasty) -> Cl
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run and report."""
-    claims = [claim(hops, starts) for starts in (readers, hasty) for hops in (2, 3, 4)]
-    measure(claims, __doc__, args)
+    measure([claim(4, readers), *map(claim, (2, 3, 4))], __doc__, args)
 
 
 if __name__ == "__main__":
