@@ -20,7 +20,7 @@ COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#525252", "#0
 def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """The runs that count, by arm, in the order of their seeds."""
     counted = sorted((run for run in runs if not run.tuning), key=lambda run: run.seed)
-    arms = dict.fromkeys(run.arm for run in runs)
+    arms = dict.fromkeys(run.arm for run in counted)
     return {arm: [run for run in counted if run.arm == arm] for arm in arms}
 
 

@@ -26,7 +26,7 @@ from settings import (
     solved,
 )
 
-DEMONSTRATED = replace(COINS, warmstart_episodes=8, steps=30)
+DEMONSTRATED = replace(COINS, warmstart_episodes=8, steps=15)
 DENSE = '{"level": 4, "reward": "dense"}'
 DENSE_HOUSES = json.dumps({**json.loads(HOUSES.env_args), "reward": "dense"})
 
@@ -35,8 +35,7 @@ def in_coins() -> Claim:
     """GRPO and PPO with either, from 8 demonstrations."""
     arms = {}
     for recipe in ("grpo", "ppo"):
-        # One pass over a rollout in both.
-        sparse = replace(in_world(recipe, DEMONSTRATED), epochs=1)
+        sparse = in_world(recipe, DEMONSTRATED)
         arms[f"{recipe.upper()}, sparse"] = sparse
         arms[f"{recipe.upper()}, dense"] = replace(sparse, env_args=DENSE)
     columns = {

@@ -45,7 +45,7 @@ COINS = TrainConfig(
 BEGINNER = replace(COINS, warmstart_agent="random", warmstart_episodes=64, warmstart_steps=60)
 """What all arms among the coins begin with: it has seen random play, and knows what commands look
 like. It takes the place of the paper's instruction-tuned model."""
-COIN_RATES = (3e-5, 1e-4, 3e-4)
+COIN_RATES = (1e-4, 3e-4, 1e-3)
 METHOD = (
     "advantage", "aggregation", "loss", "epochs", "modulation", "branching", "group_size",
 )  # fmt: skip
