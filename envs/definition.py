@@ -191,12 +191,13 @@ def blame(error: Exception, given: Mapping[str, Any], defaults: Mapping[str, Any
     module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
     if isinstance(error, ValueError) and module not in sys.stdlib_module_names:
         return  # the author's own check
-    for name in given.keys() & defaults.keys():
+    known = sorted(given.keys() & defaults.keys())
+    for name in known:
         try:
             like(name, given[name], defaults[name])
         except ValueError as reason:
             raise reason from error
     if isinstance(error, TypeError):  # a default of None has no type to compare with
-        free = sorted(n for n in given.keys() & defaults.keys() if defaults[n] is None)
+        free = [name for name in known if defaults[name] is None]
         if said := ", ".join(f"{n} {given[n]!r}" for n in free if given[n] is not None):
             raise ValueError(f"{error}, with {said}") from error
